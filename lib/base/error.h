@@ -25,11 +25,11 @@ enum ExitCode : int {
 
 // The parts of one error line; empty parts are left out.
 struct ErrorParts {
-  std::string what;      // "tensor has the wrong shape"
-  std::string where;     // "model.safetensors: model.norm.weight"
-  std::string expected;  // "[576]"
-  std::string found;     // "[512]"
-  std::string hint;      // "is config.json from the same model?"
+  std::string what = {};      // "tensor has the wrong shape"
+  std::string where = {};     // "model.safetensors: model.norm.weight"
+  std::string expected = {};  // "[576]"
+  std::string found = {};     // "[512]"
+  std::string hint = {};      // "is config.json from the same model?"
 };
 
 // what() is one line: "where: what (expected E, found F); hint: H".

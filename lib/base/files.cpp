@@ -46,7 +46,9 @@ fs::path parent_of(const fs::path& path) {
 void make_parent(const fs::path& path) {
   std::error_code code;
   fs::create_directories(parent_of(path), code);
-  if (code) throw Error({.what = "cannot create folder: " + code.message(), .where = parent_of(path).string()});
+  if (code)
+    throw Error(
+        {.what = "cannot create folder: " + code.message(), .where = parent_of(path).string()});
 }
 
 void sync_tree(const fs::path& folder) {
@@ -70,7 +72,8 @@ std::string read_file(const fs::path& path) {
   } closer{descriptor};
   struct stat info {};
   if (::fstat(descriptor, &info) != 0) fail(path, "cannot stat");
-  if (S_ISDIR(info.st_mode)) throw Error({.what = "is a folder, not a file", .where = path.string()});
+  if (S_ISDIR(info.st_mode))
+    throw Error({.what = "is a folder, not a file", .where = path.string()});
   std::string content;
   content.reserve(static_cast<size_t>(info.st_size));
   char buffer[1 << 16];
@@ -141,7 +144,8 @@ AtomicFolder::AtomicFolder(fs::path destination, Existing existing)
   make_parent(destination_);
   std::error_code code;
   fs::create_directory(temporary_, code);
-  if (code) throw Error({.what = "cannot create folder: " + code.message(), .where = temporary_.string()});
+  if (code)
+    throw Error({.what = "cannot create folder: " + code.message(), .where = temporary_.string()});
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -156,7 +160,8 @@ void AtomicFolder::commit() {
   old += ".old-" + std::to_string(::getpid());
   const bool replacing = existing_ == Existing::kReplace && fs::exists(destination_);
   if (replacing) fs::rename(destination_, old);
-  if (::rename(temporary_.c_str(), destination_.c_str()) != 0) fail(destination_, "cannot rename into place");
+  if (::rename(temporary_.c_str(), destination_.c_str()) != 0)
+    fail(destination_, "cannot rename into place");
   committed_ = true;
   sync_folder(parent_of(destination_));
   if (replacing) fs::remove_all(old);
@@ -169,7 +174,8 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   const bool usable = ::fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
   void* mapped = nullptr;
   if (usable && info.st_size > 0) {
-    mapped = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
+    mapped =
+        ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
   }
   ::close(descriptor);
   if (!usable) throw Error({.what = "is not a regular file", .where = path.string()});

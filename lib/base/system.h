@@ -17,7 +17,8 @@ int64_t total_memory_bytes();
 // Cores this process may use: the affinity mask, capped by the cgroup quota.
 int usable_cores();
 std::string cpu_model();
-// Of {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile"}, those present.
+// Of {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
+// "amx_tile"}, those present.
 std::vector<std::string> cpu_features();
 std::string program_version();  // "0.1.0"
 
