@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a command is, and the command-line parts that all commands share.
+//
+//   gradus <command> [recipe.yaml] [key=value …] [--flag [value] …]
+//
+// A command is a function from its arguments to an exit code; main.cpp holds the table. Results
+// go to stdout, logs to stderr. Errors are thrown; main() prints them as one line each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace gradus {
+
+// One --flag of a command. `value` names its argument in --help; empty means a plain switch.
+struct Flag {
+  std::string name;   // "--out"
+  std::string value;  // "DIR" or ""
+  std::string help;
+};
+
+// Arguments split by kind. Flags that the command did not declare are a UsageError with the
+// nearest name; every declared flag given is kept.
+class CommandLine {
+ public:
+  CommandLine(std::vector<std::string> arguments, const std::vector<Flag>& flags);
+
+  const std::vector<std::string>& positional() const { return positional_; }  // in order
+  const std::vector<std::string>& overrides() const { return overrides_; }    // key=value
+  bool has(const std::string& flag) const;
+  // The value of a flag given at most once; `fallback` when absent.
+  std::string get(const std::string& flag, const std::string& fallback = {}) const;
+  std::string require(const std::string& flag) const;  // UsageError when absent
+  // The only positional argument; UsageError saying what is expected otherwise.
+  const std::string& only(const std::string& what) const;
+
+ private:
+  std::vector<std::string> positional_, overrides_;
+  std::vector<std::pair<std::string, std::string>> flags_;
+};
+
+struct Command {
+  const char* name;     // "sft", or "model import" for a sub-command
+  const char* summary;  // one line of `gradus --help`
+  const char* usage;    // "recipe.yaml [key=value …]"
+  std::vector<Flag> (*flags)();
+  std::string (*details)();  // the rest of --help: recipe keys, examples
+  int (*run)(const CommandLine&);
+};
+
+// The flags every command has: --help, --json, --quiet, --verbose, --log-format text|json.
+std::vector<Flag> common_flags();
+// The flags of commands that take a recipe: --check, --print-config, --schema.
+std::vector<Flag> recipe_flags();
+
+// Prints `value` on stdout as the one machine-readable result when --json was given.
+bool print_json_if_asked(const CommandLine& line, const Json& value);
+
+}  // namespace gradus

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// gradus: the command table, the options that all commands share, and the only place where errors
+// become exit codes.
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "base/system.h"
+#include "commands.h"
+
+namespace gradus {
+namespace {
+
+std::vector<Command> command_table() { return {doctor_command()}; }
+
+std::string overview(const std::vector<Command>& commands) {
+  std::string text =
+      "gradus carries a language model from a general base (L0) over an industry model (L1)\n"
+      "to a small task model (L2).\n\nUsage: gradus <command> [arguments] [key=value "
+      "…]\n\nCommands:\n";
+  for (const Command& command : commands) {
+    std::string name = command.name;
+    name.resize(std::max<size_t>(name.size() + 1, 20), ' ');
+    text += "  " + name + command.summary + "\n";
+  }
+  return text +
+         "\n'gradus <command> --help' explains a command. 'gradus --version' prints the version.\n";
+}
+
+std::string help_of(const Command& command, const std::vector<Flag>& flags) {
+  std::string text = cat("gradus ", command.name, ": ", command.summary, "\n\nUsage: gradus ",
+                         command.name, " ", command.usage, "\n\nOptions:\n");
+  for (const Flag& flag : flags) {
+    std::string name = flag.name + (flag.value.empty() ? "" : " " + flag.value);
+    name.resize(std::max<size_t>(name.size() + 2, 26), ' ');
+    text += "  " + name + flag.help + "\n";
+  }
+  const std::string details = command.details ? command.details() : "";
+  return details.empty() ? text : text + "\n" + details;
+}
+
+// The command that the first one or two words name ("model import" before "model").
+const Command& find_command(const std::vector<Command>& commands, std::vector<std::string>& words) {
+  for (const size_t count : {size_t{2}, size_t{1}}) {
+    if (words.size() < count) continue;
+    const std::string name = count == 2 ? words[0] + " " + words[1] : words[0];
+    for (const Command& command : commands) {
+      if (name != command.name) continue;
+      words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(count));
+      return command;
+    }
+  }
+  std::vector<std::string> names, family;
+  for (const Command& command : commands) {
+    const std::string name = command.name;
+    names.push_back(name);
+    if (name.rfind(words[0] + " ", 0) == 0) family.push_back(name.substr(words[0].size() + 1));
+  }
+  if (!family.empty()) {
+    std::string list;
+    for (const std::string& member : family) list += (list.empty() ? "" : ", ") + member;
+    throw UsageError("gradus " + words[0] + " needs one of: " + list);
+  }
+  const std::string near = nearest_name(words[0], names);
+  throw UsageError("unknown command '" + printable(words[0]) + "'",
+                   near.empty() ? "see gradus --help" : "did you mean " + near + "?");
+}
+
+void apply_log_flags(const CommandLine& line) {
+  if (line.has("--quiet")) set_log_level(LogLevel::kWarning);
+  if (line.has("--verbose")) set_log_level(LogLevel::kDebug);
+  const std::string format = line.get("--log-format", "text");
+  if (format != "text" && format != "json")
+    throw UsageError("--log-format is text or json, not " + printable(format));
+  if (format == "json") set_log_format(LogFormat::kJson);
+}
+
+int run(std::vector<std::string> words) {
+  const std::vector<Command> commands = command_table();
+  if (words.empty() || words[0] == "--help" || words[0] == "help" || words[0] == "-h") {
+    std::cout << overview(commands);
+    return words.empty() ? kExitUsage : kExitOk;
+  }
+  if (words[0] == "--version") {
+    std::cout << "gradus " << program_version() << "\n";
+    return kExitOk;
+  }
+  const Command& command = find_command(commands, words);
+  std::vector<Flag> flags = command.flags ? command.flags() : std::vector<Flag>{};
+  for (Flag& flag : common_flags()) flags.push_back(std::move(flag));
+  const CommandLine line(words, flags);
+  if (line.has("--help")) {
+    std::cout << help_of(command, flags);
+    return kExitOk;
+  }
+  apply_log_flags(line);
+  return command.run(line);
+}
+
+int guarded(const std::vector<std::string>& words) {
+  const std::string prefix = words.empty() ? "gradus" : "gradus " + printable(words[0]);
+  try {
+    const int code = run(words);
+    std::cout.flush();
+    if (!std::cout) throw Error({.what = "cannot write the result", .where = "stdout"});
+    return code;
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s: error: %s\n", prefix.c_str(), error.what());
+    return error.code();
+  } catch (const std::exception& error) {
+    const std::string text = error.what();  // libtorch appends a backtrace after the first line
+    std::fprintf(stderr, "%s: internal error: %s\n", prefix.c_str(),
+                 text.substr(0, text.find('\n')).c_str());
+    return kExitInternal;
+  }
+}
+
+}  // namespace
+}  // namespace gradus
+
+int main(int count, char** arguments) {
+  gradus::install_signal_handlers();
+  return gradus::guarded(std::vector<std::string>(arguments + 1, arguments + count));
+}
