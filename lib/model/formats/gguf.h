@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading GGUF v2 and v3 (llama.cpp's model format): metadata, tensor table and block-quantised
+// data. Every count and size is checked against the file before anything is allocated, in checked
+// 64-bit arithmetic, in this one place.
+// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+// Non-goals here: writing, split files, big-endian files, and running a GGUF file as it is (it is
+// imported to a Hugging Face folder, gguf_import.h).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/json.h"
+
+namespace gradus {
+
+// Numbers as in ggml.h.
+enum class GgufType : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kBF16 = 30,
+};
+
+// `block_elements` consecutive elements of a row are stored in `block_bytes`.
+struct GgufTypeInfo {
+  GgufType type;
+  const char* name;  // "Q4_K"
+  int64_t block_elements;
+  int64_t block_bytes;
+};
+
+const GgufTypeInfo& gguf_type_info(GgufType type);
+
+struct GgufTensor {
+  std::string name;
+  GgufType type;
+  std::vector<int64_t> shape;  // slowest first, as in PyTorch (the file stores fastest first)
+  std::span<const std::byte> bytes;
+
+  int64_t elements() const;
+  int64_t row_elements() const { return shape.empty() ? 1 : shape.back(); }
+  int64_t rows() const { return elements() / row_elements(); }
+};
+
+struct GgufImage {
+  Json metadata = Json::object();   // flat, in file order; arrays are JSON arrays
+  std::vector<GgufTensor> tensors;  // in file order, views into the image
+};
+
+// Parses an image, which must outlive the result; exposed for fuzzing. Throws gradus::Error on
+// anything irregular, naming `where` and the key or tensor.
+GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where);
+
+class GgufFile {
+ public:
+  explicit GgufFile(const fs::path& path);
+  const Json& metadata() const { return image_.metadata; }
+  const std::vector<GgufTensor>& tensors() const { return image_.tensors; }
+  const GgufTensor* find(const std::string& name) const;  // nullptr when absent
+  const fs::path& path() const { return file_.path(); }
+
+ private:
+  MappedFile file_;
+  GgufImage image_;
+};
+
+// Expands to fp32 with all cores, bit for bit as llama.cpp's `gguf` package does; out has
+// tensor.elements() entries.
+void dequantize_gguf(const GgufTensor& tensor, std::span<float> out);
+// One row; out has tensor.row_elements() entries.
+void dequantize_gguf_row(const GgufTensor& tensor, int64_t row, std::span<float> out);
+
+}  // namespace gradus

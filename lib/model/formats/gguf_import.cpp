@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/formats/gguf_import.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "model/formats/gguf_config.h"
+#include "model/formats/gguf_tensors.h"
+
+namespace gradus {
+namespace {
+
+void refuse_split(const GgufFile& file) {
+  const auto count =
+      json_get<int64_t>(file.metadata(), "split.count", int64_t{0}, file.path().string());
+  if (count <= 1) return;
+  throw Error(
+      {.what = cat("is one of ", count, " parts of a split GGUF file, which cannot be imported"),
+       .where = file.path().string(),
+       .hint = "join the parts with llama.cpp's `gguf-split --merge` first"});
+}
+
+const Json::array_t& tokens_of(const Json& metadata, const std::string& where) {
+  if (!metadata.contains("tokenizer.ggml.tokens")) json_missing("tokenizer.ggml.tokens", where);
+  const Json& tokens = metadata["tokenizer.ggml.tokens"];
+  const bool texts =
+      tokens.is_array() && std::all_of(tokens.begin(), tokens.end(),
+                                       [](const Json& token) { return token.is_string(); });
+  if (!texts)
+    throw Error({.what = "key 'tokenizer.ggml.tokens' is not an array of strings", .where = where});
+  return tokens.get_ref<const Json::array_t&>();
+}
+
+void check_vocabulary(const GgufFile& file, const GgufModel& model) {
+  const auto tokens = static_cast<int64_t>(tokens_of(file.metadata(), file.path().string()).size());
+  if (tokens <= model.vocab_size) return;
+  throw Error({.what = "the tokenizer does not fit the model",
+               .where = file.path().string(),
+               .expected = cat("at most ", model.vocab_size, " tokens"),
+               .found = cat(tokens)});
+}
+
+Json tokenizer_config(const GgufFile& file, const GgufModel& model) {
+  const Json& metadata = file.metadata();
+  const std::string where = file.path().string();
+  const auto& tokens = tokens_of(metadata, where);
+  // llama.cpp's default: SentencePiece vocabularies begin with BOS, byte-level ones do not.
+  const bool sentencepiece =
+      json_get<std::string>(metadata, "tokenizer.ggml.model", "", where) == "llama";
+  Json config = {
+      {"add_bos_token",
+       json_get<bool>(metadata, "tokenizer.ggml.add_bos_token", sentencepiece, where)},
+      {"add_eos_token", json_get<bool>(metadata, "tokenizer.ggml.add_eos_token", false, where)},
+      {"clean_up_tokenization_spaces", false},
+      {"model_max_length", model.config.at("max_position_embeddings")},
+      {"tokenizer_class", "PreTrainedTokenizerFast"}};
+  for (const auto& [name, key] :
+       {std::pair{"bos", "bos"}, {"eos", "eos"}, {"pad", "padding"}, {"unk", "unknown"}}) {
+    const std::string full = cat("tokenizer.ggml.", key, "_token_id");
+    if (!metadata.contains(full)) continue;
+    const auto id = json_get<int64_t>(metadata, full, where);
+    if (id >= 0 && id < static_cast<int64_t>(tokens.size())) {
+      config[cat(name, "_token")] = tokens[static_cast<size_t>(id)];
+    }
+  }
+  return config;
+}
+
+void write_chat_template(const GgufFile& file, const fs::path& folder) {
+  const auto source =
+      json_get<std::string>(file.metadata(), "tokenizer.chat_template", "", file.path().string());
+  if (!source.empty()) write_file_atomic(folder / "chat_template.jinja", source);
+}
+
+Json generation_config(const GgufFile& file, const GgufModel& model) {
+  return gguf_token_ids(file.metadata(), model.vocab_size, EndTokens::kAll, file.path().string());
+}
+
+}  // namespace
+
+void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string& dtype) {
+  const FloatFormat& format = float_format(dtype);
+  const GgufFile file(gguf);
+  refuse_split(file);
+  GgufModel model = describe_gguf(file);
+  check_vocabulary(file, model);
+  const auto tensors = place_gguf_tensors(file, model);
+
+  model.config["torch_dtype"] = format.name;
+  AtomicFolder out(folder);
+  write_json(out.path() / "config.json", model.config);
+  write_json(out.path() / "generation_config.json", generation_config(file, model));
+  write_json(out.path() / "tokenizer_config.json", tokenizer_config(file, model));
+  write_chat_template(file, out.path());
+  stream_safetensors_folder(out.path(), convert_gguf_tensors(tensors, format, gguf.string()));
+  out.commit();
+}
+
+}  // namespace gradus

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.h"
+#include "base/json.h"
+#include "model/formats/safetensors.h"
+
+namespace gradus {
+namespace {
+
+[[noreturn]] void no_weights(const fs::path& folder) {
+  std::string hint;
+  if (fs::is_directory(folder)) {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const auto extension = entry.path().extension();
+      if (extension != ".bin" && extension != ".pt" && extension != ".pth") continue;
+      hint = "pickles can run code and are not read: convert " + entry.path().filename().string() +
+             " with transformers' save_pretrained(..., safe_serialization=True)";
+    }
+  }
+  throw Error({.what = "holds no model.safetensors and no model.safetensors.index.json",
+               .where = folder.string(),
+               .hint = hint});
+}
+
+// A shard's name may not lead out of the folder.
+void check_shard_name(const std::string& name, const std::string& where) {
+  if (!name.empty() && name.find('/') == std::string::npos && name != "." && name != "..") return;
+  throw Error({.what = "a shard must be a plain file name",
+               .where = where,
+               .found = "'" + printable(name) + "'"});
+}
+
+const Json& weight_map(const Json& index, const std::string& where) {
+  if (!index.is_object() || !index.contains("weight_map")) json_missing("weight_map", where);
+  const Json& map = index["weight_map"];
+  if (!map.is_object()) json_wrong_type(map, "weight_map", "an object", where);
+  return map;
+}
+
+}  // namespace
+
+SafetensorsFolder::SafetensorsFolder(const fs::path& folder) : folder_(folder) {
+  const fs::path single = folder / "model.safetensors";
+  const fs::path index = folder / "model.safetensors.index.json";
+  if (fs::exists(single)) {
+    files_.push_back(std::make_unique<SafetensorsFile>(single));
+    for (const auto& name : files_[0]->names()) file_of_.emplace(name, 0);
+  } else if (fs::exists(index)) {
+    open_shards(index);
+  } else {
+    no_weights(folder);
+  }
+}
+
+void SafetensorsFolder::open_shards(const fs::path& index) {
+  const Json document = read_json(index);
+  const std::string where = index.string();
+  std::map<std::string, size_t> shards;
+  for (const auto& [tensor, file] : weight_map(document, where).items()) {
+    if (!file.is_string()) json_wrong_type(file, tensor, "a string", where);
+    const auto& shard = file.get_ref<const std::string&>();
+    const auto [entry, is_new] = shards.emplace(shard, files_.size());
+    if (is_new) {
+      check_shard_name(shard, where);
+      files_.push_back(std::make_unique<SafetensorsFile>(folder_ / shard));
+    }
+    files_[entry->second]->at(tensor);
+    file_of_.emplace(tensor, entry->second);
+  }
+  for (size_t i = 0; i < files_.size(); ++i) {
+    for (const auto& name : files_[i]->names()) {
+      const auto found = file_of_.find(name);
+      if (found != file_of_.end() && found->second == i) continue;
+      throw Error({.what = "tensor is not listed for this file in " + index.filename().string(),
+                   .where = files_[i]->path().string() + ": " + printable(name)});
+    }
+  }
+}
+
+std::vector<std::string> SafetensorsFolder::names() const {
+  std::vector<std::string> names;
+  names.reserve(file_of_.size());
+  for (const auto& [name, file] : file_of_) names.push_back(name);
+  return names;
+}
+
+const StoredTensor& SafetensorsFolder::at(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  if (found != file_of_.end()) return files_[found->second]->at(name);
+  const std::string nearest = nearest_name(name, names());
+  throw Error({.what = "has no tensor '" + printable(name) + "'",
+               .where = folder_.string(),
+               .hint = nearest.empty() ? "" : "did you mean '" + printable(nearest) + "'?"});
+}
+
+std::string SafetensorsFolder::place(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  const fs::path file = found == file_of_.end() ? folder_ : files_[found->second]->path();
+  return file.string() + ": " + printable(name);
+}
+
+}  // namespace gradus

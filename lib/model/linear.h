@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// A linear projection: dense or quantised, one matrix product even where the model files hold
+// several (q, k and v; gate and up), with optional low-rank adapters per part.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/quantized.h"
+
+namespace gradus {
+
+// One projection as the files name it: "model.layers.0.self_attn.q_proj", `rows` output features.
+struct LinearPart {
+  std::string name;
+  int64_t rows = 0;
+};
+
+// y += scale · B (A x) on one part (Hu et al. 2021). a [r, K], b [rows, r].
+struct LoraPair {
+  at::Tensor a, b;
+  double scale = 1.0;
+};
+
+struct Linear {
+  std::vector<LinearPart> parts;  // in row order
+  int64_t in_features = 0;        // K
+  at::Tensor weight;              // [N, K]; undefined when quantised
+  at::Tensor bias;                // [N] or undefined
+  std::shared_ptr<const QuantizedWeight> quantized;
+  std::vector<LoraPair> lora;     // empty, or one per part (undefined tensors where not adapted)
+
+  int64_t out_features() const;
+  int64_t first_row(size_t part) const;
+  // x [T, K] -> [T, N].
+  at::Tensor forward(const at::Tensor& x) const;
+};
+
+}  // namespace gradus

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one forward pass of training, evaluation, quantisation and serving: a pre-norm decoder-only
+// transformer described by ModelConfig. Tokens are flat: T counts the tokens of all sequences.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "model/attention.h"
+#include "model/config.h"
+#include "model/linear.h"
+
+namespace gradus {
+
+struct DecoderLayer {
+  at::Tensor input_norm, post_attention_norm;  // [D]
+  at::Tensor q_norm, k_norm;                   // [Dh], only with qk_norm
+  Linear qkv, o, gate_up, down;
+};
+
+// A tensor under the name that Hugging Face files give it. `tensor` may be a view of rows of
+// `leaf`, the tensor that is trained; both are the same object where nothing is fused.
+struct NamedTensor {
+  std::string name;
+  at::Tensor tensor;
+  at::Tensor leaf;
+};
+
+enum class ActivationMemory { kKeep, kRecompute };
+
+class Transformer {
+ public:
+  // Allocates uninitialised weights. Every weight must then be filled (load_model does).
+  Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device device);
+
+  // ids, positions [T] int64 -> final hidden states after the last norm [T, D].
+  at::Tensor forward(const at::Tensor& ids, const at::Tensor& positions, Attention& attention) const;
+  // hidden [T, D] -> [T, V].
+  at::Tensor logits(const at::Tensor& hidden) const;
+  // The output projection [V, D] for fused losses; throws when it is quantised.
+  const at::Tensor& output_weight() const;
+
+  const ModelConfig& config() const { return config_; }
+  c10::ScalarType dtype() const { return dtype_; }
+  c10::Device device() const { return device_; }
+  void set_activation_memory(ActivationMemory mode) { activation_memory_ = mode; }
+
+  // Dense tensors under their file names (quantised projections are not among them).
+  std::vector<NamedTensor> named_tensors() const;
+  // Every projection, the output one included when it has a weight of its own.
+  void for_each_linear(const std::function<void(Linear&)>& visit);
+  void for_each_linear(const std::function<void(const Linear&)>& visit) const;
+
+  std::vector<DecoderLayer>& layers() { return layers_; }
+  const std::vector<DecoderLayer>& layers() const { return layers_; }
+
+  at::Tensor embedding;   // [V, D]
+  at::Tensor final_norm;  // [D]
+  Linear output;          // lm_head; shares `embedding` when tied
+
+ private:
+  ModelConfig config_;
+  c10::ScalarType dtype_;
+  c10::Device device_;
+  std::vector<DecoderLayer> layers_;
+  at::Tensor inverse_frequencies_;  // [Dh/2] fp32
+  ActivationMemory activation_memory_ = ActivationMemory::kKeep;
+};
+
+// Inverse rotary frequencies [Dh/2], fp32 (llama3 scaling as in transformers' rope utilities).
+at::Tensor rope_inverse_frequencies(const ModelConfig& config);
+
+}  // namespace gradus
