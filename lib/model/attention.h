@@ -17,14 +17,15 @@ class Attention {
   virtual ~Attention() = default;
   // q [T, H, Dh], k and v [T, Hkv, Dh] of the tokens of this pass, rotary embedding applied
   // -> [T, H, Dh]. Called once per layer, in order.
-  virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                            const ops::AttentionOptions& options) = 0;
+  virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const ops::AttentionOptions& options) = 0;
 };
 
 // Every segment attends to itself only, causally; nothing is kept.
 class PackedAttention : public Attention {
  public:
-  explicit PackedAttention(std::vector<int64_t> segment_starts) : segment_starts_(std::move(segment_starts)) {}
+  explicit PackedAttention(std::vector<int64_t> segment_starts)
+      : segment_starts_(std::move(segment_starts)) {}
   at::Tensor attend(int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override {
     return ops::packed_attention(q, k, v, segment_starts_, options);

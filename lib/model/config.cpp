@@ -10,10 +10,15 @@ namespace {
 
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // bounds every number that sizes an allocation
 
-int64_t size_of(const Json& json, const std::string& key, const std::string& where, int64_t fallback = 0) {
-  const auto value = fallback > 0 ? json_get<int64_t>(json, key, fallback, where) : json_get<int64_t>(json, key, where);
+int64_t size_of(const Json& json, const std::string& key, const std::string& where,
+                int64_t fallback = 0) {
+  const auto value = fallback > 0 ? json_get<int64_t>(json, key, fallback, where)
+                                  : json_get<int64_t>(json, key, where);
   if (value < 1 || value > kMaxSize) {
-    throw Error({.what = "key '" + key + "' is out of range", .where = where, .expected = cat("1 to ", kMaxSize), .found = cat(value)});
+    throw Error({.what = "key '" + key + "' is out of range",
+                 .where = where,
+                 .expected = cat("1 to ", kMaxSize),
+                 .found = cat(value)});
   }
   return value;
 }
@@ -36,7 +41,8 @@ RopeConfig read_rope(const Json& json, const std::string& where) {
   const std::string place = where + ": " + key;
   if (!part.is_object()) json_wrong_type(part, key, "an object", where);
   rope.theta = json_get<double>(part, "rope_theta", rope.theta, place);
-  const auto type = json_get<std::string>(part, "rope_type", json_get<std::string>(part, "type", "default", place), place);
+  const auto type = json_get<std::string>(
+      part, "rope_type", json_get<std::string>(part, "type", "default", place), place);
   if (type == "default") return rope;
   rope.factor = json_get<double>(part, "factor", place);
   if (type == "linear") {
@@ -44,7 +50,10 @@ RopeConfig read_rope(const Json& json, const std::string& where) {
     return rope;
   }
   if (type != "llama3") {
-    throw Error({.what = "rope type is not supported", .where = place, .expected = "default, linear or llama3", .found = printable(type)});
+    throw Error({.what = "rope type is not supported",
+                 .where = place,
+                 .expected = "default, linear or llama3",
+                 .found = printable(type)});
   }
   rope.type = RopeType::kLlama3;
   rope.low_freq_factor = json_get<double>(part, "low_freq_factor", place);
@@ -58,7 +67,8 @@ std::vector<int64_t> token_ids(const Json& json, const std::string& key, const s
   const Json& value = json.at(key);
   std::vector<int64_t> ids;
   for (const Json& item : value.is_array() ? value : Json::array({value})) {
-    if (!item.is_number_integer()) json_wrong_type(value, key, "an integer or a list of integers", where);
+    if (!item.is_number_integer())
+      json_wrong_type(value, key, "an integer or a list of integers", where);
     ids.push_back(item.get<int64_t>());
   }
   return ids;
@@ -79,18 +89,22 @@ void read_windows(ModelConfig& config, const Json& json, const std::string& wher
   config.layer_window.assign(static_cast<size_t>(config.num_hidden_layers), 0);
   if (config.model_type == "llama") return;
   const bool has_window = json.contains("sliding_window") && !json.at("sliding_window").is_null();
-  const bool used = config.model_type == "mistral" || json_get<bool>(json, "use_sliding_window", false, where);
+  const bool used =
+      config.model_type == "mistral" || json_get<bool>(json, "use_sliding_window", false, where);
   if (!has_window || !used) return;
   const int64_t window = size_of(json, "sliding_window", where);
-  const int64_t first = config.model_type == "mistral" ? 0 : json_get<int64_t>(json, "max_window_layers", 28, where);
+  const int64_t first =
+      config.model_type == "mistral" ? 0 : json_get<int64_t>(json, "max_window_layers", 28, where);
   for (int64_t layer = std::max<int64_t>(first, 0); layer < config.num_hidden_layers; ++layer) {
     config.layer_window[static_cast<size_t>(layer)] = window;
   }
   if (!json.contains("layer_types") || !json.at("layer_types").is_array()) return;
   const Json& types = json.at("layer_types");
-  refuse(static_cast<int64_t>(types.size()) != config.num_hidden_layers, "layer_types", json, where);
+  refuse(static_cast<int64_t>(types.size()) != config.num_hidden_layers, "layer_types", json,
+         where);
   for (size_t layer = 0; layer < types.size(); ++layer) {
-    refuse(types[layer] != "full_attention" && types[layer] != "sliding_attention", "layer_types", json, where);
+    refuse(types[layer] != "full_attention" && types[layer] != "sliding_attention", "layer_types",
+           json, where);
     config.layer_window[layer] = types[layer] == "sliding_attention" ? window : 0;
   }
 }
@@ -102,12 +116,15 @@ void check_heads(const ModelConfig& config, const std::string& where) {
                  .found = cat(config.num_attention_heads, " and ", config.num_key_value_heads)});
   }
   if (config.head_dim % 2 != 0) {
-    throw Error({.what = "head_dim must be even for rotary embeddings", .where = where, .found = cat(config.head_dim)});
+    throw Error({.what = "head_dim must be even for rotary embeddings",
+                 .where = where,
+                 .found = cat(config.head_dim)});
   }
 }
 
 int64_t layer_matmul_parameters(const ModelConfig& c) {
-  const int64_t attention = c.hidden_size * c.head_dim * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
+  const int64_t attention =
+      c.hidden_size * c.head_dim * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
   return attention + 3 * c.hidden_size * c.intermediate_size;
 }
 
@@ -126,14 +143,19 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
   if (std::find(types.begin(), types.end(), config.model_type) == types.end()) {
     std::string list;
     for (const std::string& type : types) list += (list.empty() ? "" : ", ") + type;
-    throw Error({.what = "model_type is not supported", .where = where, .expected = "one of " + list, .found = printable(config.model_type)});
+    throw Error({.what = "model_type is not supported",
+                 .where = where,
+                 .expected = "one of " + list,
+                 .found = printable(config.model_type)});
   }
   config.hidden_size = size_of(json, "hidden_size", where);
   config.intermediate_size = size_of(json, "intermediate_size", where);
   config.num_hidden_layers = size_of(json, "num_hidden_layers", where);
   config.num_attention_heads = size_of(json, "num_attention_heads", where);
-  config.num_key_value_heads = size_of(json, "num_key_value_heads", where, config.num_attention_heads);
-  config.head_dim = size_of(json, "head_dim", where, std::max<int64_t>(1, config.hidden_size / config.num_attention_heads));
+  config.num_key_value_heads =
+      size_of(json, "num_key_value_heads", where, config.num_attention_heads);
+  config.head_dim = size_of(json, "head_dim", where,
+                            std::max<int64_t>(1, config.hidden_size / config.num_attention_heads));
   config.vocab_size = size_of(json, "vocab_size", where);
   config.max_position_embeddings = size_of(json, "max_position_embeddings", where, 2048);
   config.rms_norm_eps = json_get<double>(json, "rms_norm_eps", 1e-6, where);
@@ -143,7 +165,8 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
   if (!bos.empty()) config.bos_token_id = bos.front();
   const auto activation = json_get<std::string>(json, "hidden_act", "silu", where);
   refuse(activation != "silu" && activation != "swish", "hidden_act", json, where);
-  refuse(json_get<double>(json, "partial_rotary_factor", 1.0, where) != 1.0, "partial_rotary_factor", json, where);
+  refuse(json_get<double>(json, "partial_rotary_factor", 1.0, where) != 1.0,
+         "partial_rotary_factor", json, where);
   config.rope = read_rope(json, where);
   apply_family(config, json, where);
   read_windows(config, json, where);
@@ -165,7 +188,8 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
   json.erase("torch_dtype");
   if (json.contains("layer_types") && json.at("layer_types").is_array()) {
     Json types = Json::array();
-    for (const int64_t window : config.layer_window) types.push_back(window > 0 ? "sliding_attention" : "full_attention");
+    for (const int64_t window : config.layer_window)
+      types.push_back(window > 0 ? "sliding_attention" : "full_attention");
     json["layer_types"] = types;
   }
   return json;

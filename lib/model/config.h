@@ -18,26 +18,26 @@ struct RopeConfig {
   RopeType type = RopeType::kDefault;
   double theta = 10000.0;
   double factor = 1.0;
-  double low_freq_factor = 1.0;                    // kLlama3
-  double high_freq_factor = 4.0;                   // kLlama3
-  int64_t original_max_position_embeddings = 0;    // kLlama3
+  double low_freq_factor = 1.0;                  // kLlama3
+  double high_freq_factor = 4.0;                 // kLlama3
+  int64_t original_max_position_embeddings = 0;  // kLlama3
 };
 
 struct ModelConfig {
-  std::string model_type;  // "llama", "mistral", "qwen2", "qwen3"
-  int64_t hidden_size = 0;            // D
-  int64_t intermediate_size = 0;      // F
-  int64_t num_hidden_layers = 0;      // L
-  int64_t num_attention_heads = 0;    // H
-  int64_t num_key_value_heads = 0;    // Hkv
-  int64_t head_dim = 0;               // Dh
-  int64_t vocab_size = 0;             // V
+  std::string model_type;           // "llama", "mistral", "qwen2", "qwen3"
+  int64_t hidden_size = 0;          // D
+  int64_t intermediate_size = 0;    // F
+  int64_t num_hidden_layers = 0;    // L
+  int64_t num_attention_heads = 0;  // H
+  int64_t num_key_value_heads = 0;  // Hkv
+  int64_t head_dim = 0;             // Dh
+  int64_t vocab_size = 0;           // V
   int64_t max_position_embeddings = 0;
   double rms_norm_eps = 1e-6;
   RopeConfig rope;
   bool tie_word_embeddings = false;
-  bool qkv_bias = false;              // of q, k and v
-  bool o_bias = false;                // of the attention output
+  bool qkv_bias = false;  // of q, k and v
+  bool o_bias = false;    // of the attention output
   bool mlp_bias = false;
   bool qk_norm = false;               // RMS norm of each q and k head (qwen3)
   std::vector<int64_t> layer_window;  // per layer: sliding window, 0 for full attention

@@ -8,11 +8,12 @@ namespace {
 
 // The adapters' contributions, added to the rows of their parts; y is not modified.
 at::Tensor add_lora(const Linear& layer, const at::Tensor& x, const at::Tensor& y) {
-  std::vector<ops::RowUpdate> updates;
+  std::vector<ops::ColumnUpdate> updates;
   for (size_t part = 0; part < layer.lora.size(); ++part) {
     const LoraPair& pair = layer.lora[part];
     if (!pair.a.defined()) continue;
-    updates.push_back({layer.first_row(part), ops::linear(ops::linear(x, pair.a, {}), pair.b, {}), pair.scale});
+    updates.push_back(
+        {layer.first_row(part), ops::linear(ops::linear(x, pair.a, {}), pair.b, {}), pair.scale});
   }
   return ops::add_to_columns(y, updates);
 }
@@ -28,7 +29,8 @@ int64_t Linear::first_row(size_t part) const {
 }
 
 at::Tensor Linear::forward(const at::Tensor& x) const {
-  const at::Tensor y = quantized ? ops::quantized_linear(x, *quantized, bias) : ops::linear(x, weight, bias);
+  const at::Tensor y =
+      quantized ? ops::quantized_linear(x, *quantized, bias) : ops::linear(x, weight, bias);
   return lora.empty() ? y : add_lora(*this, x, y);
 }
 

@@ -21,9 +21,12 @@ struct Rotary {
   Tensor cos, sin;  // [T, Dh/2] fp32
 };
 
-Tensor empty_vector(int64_t size, const at::TensorOptions& options) { return at::empty({size}, options); }
+Tensor empty_vector(int64_t size, const at::TensorOptions& options) {
+  return at::empty({size}, options);
+}
 
-Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias, const at::TensorOptions& options) {
+Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
+                   const at::TensorOptions& options) {
   Linear layer;
   layer.parts = std::move(parts);
   layer.in_features = in_features;
@@ -35,7 +38,8 @@ Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with
 DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOptions& options) {
   const std::string prefix = "model.layers." + std::to_string(index) + ".";
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
-  const int64_t q_rows = c.num_attention_heads * c.head_dim, kv_rows = c.num_key_value_heads * c.head_dim;
+  const int64_t q_rows = c.num_attention_heads * c.head_dim,
+                kv_rows = c.num_key_value_heads * c.head_dim;
   DecoderLayer layer;
   layer.input_norm = empty_vector(c.hidden_size, options);
   layer.post_attention_norm = empty_vector(c.hidden_size, options);
@@ -43,12 +47,16 @@ DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOpt
     layer.q_norm = empty_vector(c.head_dim, options);
     layer.k_norm = empty_vector(c.head_dim, options);
   }
-  layer.qkv = make_linear({{attention + "q_proj", q_rows}, {attention + "k_proj", kv_rows}, {attention + "v_proj", kv_rows}},
+  layer.qkv = make_linear({{attention + "q_proj", q_rows},
+                           {attention + "k_proj", kv_rows},
+                           {attention + "v_proj", kv_rows}},
                           c.hidden_size, c.qkv_bias, options);
   layer.o = make_linear({{attention + "o_proj", c.hidden_size}}, q_rows, c.o_bias, options);
-  layer.gate_up = make_linear({{mlp + "gate_proj", c.intermediate_size}, {mlp + "up_proj", c.intermediate_size}},
-                              c.hidden_size, c.mlp_bias, options);
-  layer.down = make_linear({{mlp + "down_proj", c.hidden_size}}, c.intermediate_size, c.mlp_bias, options);
+  layer.gate_up = make_linear(
+      {{mlp + "gate_proj", c.intermediate_size}, {mlp + "up_proj", c.intermediate_size}},
+      c.hidden_size, c.mlp_bias, options);
+  layer.down =
+      make_linear({{mlp + "down_proj", c.hidden_size}}, c.intermediate_size, c.mlp_bias, options);
   return layer;
 }
 
@@ -58,14 +66,15 @@ Rotary rotary_tables(const Tensor& positions, const Tensor& inverse_frequencies)
 }
 
 // Attention block: norm, projections, rotary embedding, attention, output projection.
-Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, int64_t index, const Tensor& x,
-                       const Rotary& rotary, Attention& attention) {
+Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, int64_t index,
+                       const Tensor& x, const Rotary& rotary, Attention& attention) {
   const int64_t T = x.size(0);
   const Tensor qkv = layer.qkv.forward(ops::rms_norm(x, layer.input_norm, c.rms_norm_eps))
                          .view({T, c.num_attention_heads + 2 * c.num_key_value_heads, c.head_dim});
   Tensor q = qkv.narrow(1, 0, c.num_attention_heads);  // [T, H, Dh]
   Tensor k = qkv.narrow(1, c.num_attention_heads, c.num_key_value_heads);
-  const Tensor v = qkv.narrow(1, c.num_attention_heads + c.num_key_value_heads, c.num_key_value_heads);
+  const Tensor v =
+      qkv.narrow(1, c.num_attention_heads + c.num_key_value_heads, c.num_key_value_heads);
   if (c.qk_norm) {
     q = ops::rms_norm(q, layer.q_norm, c.rms_norm_eps);
     k = ops::rms_norm(k, layer.k_norm, c.rms_norm_eps);
@@ -87,8 +96,11 @@ void add_linear(std::vector<NamedTensor>& list, const Linear& layer) {
   for (size_t part = 0; part < layer.parts.size(); ++part) {
     const auto& [name, rows] = layer.parts[part];
     const int64_t first = layer.first_row(part);
-    if (layer.weight.defined()) list.push_back({name + ".weight", layer.weight.detach().narrow(0, first, rows), layer.weight});
-    if (layer.bias.defined()) list.push_back({name + ".bias", layer.bias.detach().narrow(0, first, rows), layer.bias});
+    if (layer.weight.defined())
+      list.push_back(
+          {name + ".weight", layer.weight.detach().narrow(0, first, rows), layer.weight});
+    if (layer.bias.defined())
+      list.push_back({name + ".bias", layer.bias.detach().narrow(0, first, rows), layer.bias});
   }
 }
 
@@ -115,12 +127,14 @@ Tensor rope_inverse_frequencies(const ModelConfig& config) {
   Tensor frequencies = at::empty({half}, at::kFloat);
   auto* out = frequencies.data_ptr<float>();
   for (int64_t i = 0; i < half; ++i) {
-    double frequency = 1.0 / std::pow(rope.theta, static_cast<double>(2 * i) / static_cast<double>(config.head_dim));
+    double frequency = 1.0 / std::pow(rope.theta, static_cast<double>(2 * i) /
+                                                      static_cast<double>(config.head_dim));
     if (rope.type == RopeType::kLinear) frequency /= rope.factor;
     if (rope.type == RopeType::kLlama3) {
       const double original = static_cast<double>(rope.original_max_position_embeddings);
       const double wavelength = 2 * M_PI / frequency;
-      const double smooth = (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+      const double smooth = (original / wavelength - rope.low_freq_factor) /
+                            (rope.high_freq_factor - rope.low_freq_factor);
       if (wavelength > original / rope.low_freq_factor) {
         frequency /= rope.factor;
       } else if (wavelength >= original / rope.high_freq_factor) {
@@ -137,7 +151,8 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   embedding = at::empty({config_.vocab_size, config_.hidden_size}, options);
   final_norm = empty_vector(config_.hidden_size, options);
-  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) layers_.push_back(make_layer(config_, i, options));
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
+    layers_.push_back(make_layer(config_, i, options));
   if (config_.tie_word_embeddings) {
     output.parts = {{"lm_head", config_.vocab_size}};
     output.in_features = config_.hidden_size;
@@ -148,12 +163,14 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   inverse_frequencies_ = rope_inverse_frequencies(config_).to(device);
 }
 
-Tensor Transformer::forward(const Tensor& ids, const Tensor& positions, Attention& attention) const {
+Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
+                            Attention& attention) const {
   const Rotary rotary = rotary_tables(positions, inverse_frequencies_);
   Tensor x = at::embedding(embedding, ids);  // [T, D]
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto layer = [this, i, &attention, rotary](const Tensor& input) {
-      const Tensor mixed = input + attention_block(config_, layers_[i], static_cast<int64_t>(i), input, rotary, attention);
+      const Tensor mixed = input + attention_block(config_, layers_[i], static_cast<int64_t>(i),
+                                                   input, rotary, attention);
       return mixed + mlp_block(config_, layers_[i], mixed);
     };
     x = activation_memory_ == ActivationMemory::kRecompute ? ops::checkpoint(layer, x) : layer(x);
@@ -164,7 +181,8 @@ Tensor Transformer::forward(const Tensor& ids, const Tensor& positions, Attentio
 Tensor Transformer::logits(const Tensor& hidden) const { return output.forward(hidden); }
 
 const Tensor& Transformer::output_weight() const {
-  if (!output.weight.defined()) throw Error("this needs an output projection that is not quantised");
+  if (!output.weight.defined())
+    throw Error("this needs an output projection that is not quantised");
   return output.weight;
 }
 
@@ -188,7 +206,11 @@ std::vector<NamedTensor> Transformer::named_tensors() const {
   return list;
 }
 
-void Transformer::for_each_linear(const std::function<void(Linear&)>& visit) { visit_linears(*this, visit); }
-void Transformer::for_each_linear(const std::function<void(const Linear&)>& visit) const { visit_linears(*this, visit); }
+void Transformer::for_each_linear(const std::function<void(Linear&)>& visit) {
+  visit_linears(*this, visit);
+}
+void Transformer::for_each_linear(const std::function<void(const Linear&)>& visit) const {
+  visit_linears(*this, visit);
+}
 
 }  // namespace gradus

@@ -37,7 +37,8 @@ class Transformer {
   Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device device);
 
   // ids, positions [T] int64 -> final hidden states after the last norm [T, D].
-  at::Tensor forward(const at::Tensor& ids, const at::Tensor& positions, Attention& attention) const;
+  at::Tensor forward(const at::Tensor& ids, const at::Tensor& positions,
+                     Attention& attention) const;
   // hidden [T, D] -> [T, V].
   at::Tensor logits(const at::Tensor& hidden) const;
   // The output projection [V, D] for fused losses; throws when it is quantised.
