@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/folder.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/sum.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "base/error.h"
+#include "model/quantization_config.h"
+#include "tensor/device.h"
+
+namespace gradus {
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (const int64_t size : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+// Problems with single tensors, reported together.
+class Problems {
+ public:
+  void add(const std::string& line) { lines_.push_back(line); }
+  void raise_if_any(const fs::path& folder) const {
+    if (lines_.empty()) return;
+    constexpr size_t kShown = 12;
+    std::string text = cat(lines_.size(), " tensor(s) do not fit config.json:");
+    for (size_t i = 0; i < std::min(kShown, lines_.size()); ++i) text += "\n  " + lines_[i];
+    if (lines_.size() > kShown) text += cat("\n  … and ", lines_.size() - kShown, " more");
+    throw Error({.what = text, .where = folder.string()});
+  }
+
+ private:
+  std::vector<std::string> lines_;
+};
+
+bool is_known_extra(const std::string& name, const ModelConfig& config) {
+  const std::string buffer = "rotary_emb.inv_freq";  // written by old versions of transformers
+  const bool rotary = name.size() > buffer.size() && name.ends_with(buffer);
+  return rotary || (config.tie_word_embeddings && name == "lm_head.weight");
+}
+
+// Takes tensors out of a folder by name, checking shapes and that everything is taken.
+class Reader {
+ public:
+  explicit Reader(const fs::path& folder) : folder_(folder), files_(folder) {}
+
+  // The stored tensor, or null after noting what is wrong.
+  const StoredTensor* take(const std::string& name, const std::vector<int64_t>& shape) {
+    taken_.insert(name);
+    if (!files_.contains(name)) {
+      problems_.add(name + ": missing");
+      return nullptr;
+    }
+    const StoredTensor& stored = files_.at(name);
+    if (stored.shape == shape) return &stored;
+    problems_.add(name + ": expected shape " + shape_text(shape) + ", found " +
+                  shape_text(stored.shape));
+    return nullptr;
+  }
+
+  void finish(const ModelConfig& config) {
+    for (const std::string& name : files_.names()) {
+      if (!taken_.contains(name) && !is_known_extra(name, config))
+        problems_.add(name + ": unexpected");
+    }
+    problems_.raise_if_any(folder_);
+  }
+
+  std::string place(const std::string& name) const { return files_.place(name); }
+
+ private:
+  fs::path folder_;
+  SafetensorsFolder files_;
+  std::set<std::string> taken_;
+  Problems problems_;
+};
+
+void check_finite(const at::Tensor& tensor, const std::string& where) {
+  if (!tensor.is_floating_point() || std::isfinite(at::sum(tensor, at::kDouble).item<double>()))
+    return;
+  throw Error({.what = "weights contain NaN or infinity",
+               .where = where,
+               .hint = "the file is damaged, or its training diverged"});
+}
+
+// One tensor to fill once the whole folder is known to fit.
+struct Copy {
+  std::string name;
+  const StoredTensor* stored;
+  at::Tensor target;
+};
+
+void run_copies(const std::vector<Copy>& copies, const Reader& reader) {
+  for (const Copy& copy : copies) {
+    at::Tensor target = copy.target;
+    target.copy_(view_of(*copy.stored, reader.place(copy.name)));
+    check_finite(target, reader.place(copy.name));
+  }
+}
+
+// The stored parts of one quantised projection.
+struct QuantizedPart {
+  const StoredTensor* values;
+  const StoredTensor* scales;
+};
+
+std::vector<int64_t> values_shape(const QuantizationConfig& q, int64_t rows, int64_t columns) {
+  return {rows, q.bits == 4 ? columns / 8 : columns};
+}
+
+bool take_quantized(Reader& reader, const QuantizationConfig& q, const Linear& layer,
+                    std::vector<QuantizedPart>* parts) {
+  const int64_t K = layer.in_features,
+                groups = q.group_size == 0 ? 1 : (K + q.group_size - 1) / q.group_size;
+  bool complete = true;
+  for (const LinearPart& part : layer.parts) {
+    const std::string values = part.name + (q.bits == 4 ? ".weight_packed" : ".weight");
+    const QuantizedPart stored{reader.take(values, values_shape(q, part.rows, K)),
+                               reader.take(part.name + ".weight_scale", {part.rows, groups})};
+    if (q.bits == 4) complete &= reader.take(part.name + ".weight_shape", {2}) != nullptr;
+    complete &= stored.values && stored.scales;
+    parts->push_back(stored);
+  }
+  return complete;
+}
+
+at::Tensor stack_rows(const std::vector<at::Tensor>& parts, c10::ScalarType dtype,
+                      c10::Device device) {
+  int64_t rows = 0;
+  for (const at::Tensor& part : parts) rows += part.size(0);
+  at::Tensor all =
+      at::empty({rows, parts[0].size(1)}, at::TensorOptions().dtype(dtype).device(device));
+  int64_t row = 0;
+  for (const at::Tensor& part : parts) {
+    all.narrow(0, row, part.size(0)).copy_(part);
+    row += part.size(0);
+  }
+  return all;
+}
+
+void build_quantized(Linear& layer, const std::vector<QuantizedPart>& parts,
+                     const QuantizationConfig& q, const Reader& reader, c10::Device device) {
+  const std::string where =
+      reader.place(layer.parts[0].name + (q.bits == 4 ? ".weight_packed" : ".weight"));
+  std::vector<at::Tensor> values, scales;
+  for (const QuantizedPart& part : parts) {
+    values.push_back(view_of(*part.values, where));
+    scales.push_back(view_of(*part.scales, where));
+  }
+  QuantizedTensor stored{.bits = q.bits, .group_size = q.group_size};
+  stored.values = stack_rows(values, q.bits == 4 ? at::kInt : at::kChar, device);
+  stored.scales = stack_rows(scales, at::kFloat, device);
+  check_finite(stored.scales, where);
+  layer.quantized = prepare_quantized(stored, layer.in_features, where);
+}
+
+// Frees the dense weight of projections that will be quantised, so that it is never filled.
+void drop_dense(Transformer& model, const QuantizationConfig& q) {
+  model.for_each_linear([&](Linear& layer) {
+    if (q.applies_to(layer.parts[0].name)) layer.weight = {};
+  });
+}
+
+struct PendingQuantized {
+  Linear* layer;
+  std::vector<QuantizedPart> parts;
+};
+
+c10::ScalarType compute_dtype(const ModelConfig& config, const LoadOptions& options,
+                              const std::string& where) {
+  if (options.dtype) return *options.dtype;
+  const auto old_name = json_get<std::string>(config.source, "torch_dtype", "float32", where);
+  const c10::ScalarType dtype =
+      dtype_from_name(json_get<std::string>(config.source, "dtype", old_name, where));
+  return dtype == at::kHalf ? at::kBFloat16 : dtype;  // the CPU computes in bf16 or fp32
+}
+
+}  // namespace
+
+at::Tensor view_of(const StoredTensor& stored, const std::string& where) {
+  const c10::ScalarType dtype = dtype_from_safetensors(stored.dtype, where);
+  const size_t item = c10::elementSize(dtype);
+  if (reinterpret_cast<uintptr_t>(stored.bytes.data()) % item != 0) {
+    at::Tensor copy = at::empty(stored.shape, dtype);
+    std::memcpy(copy.mutable_data_ptr(), stored.bytes.data(), stored.bytes.size());
+    return copy;
+  }
+  return at::from_blob(const_cast<std::byte*>(stored.bytes.data()), stored.shape,
+                       at::TensorOptions().dtype(dtype));
+}
+
+Transformer load_model(const fs::path& folder, const LoadOptions& options) {
+  const std::string where = (folder / "config.json").string();
+  ModelConfig config = read_model_config(folder);
+  const auto quantization = read_quantization_config(config.source, where);
+  Transformer model(config, compute_dtype(config, options, where), options.device);
+  if (quantization) drop_dense(model, *quantization);
+
+  const at::NoGradGuard no_gradients;
+  Reader reader(folder);
+  std::vector<Copy> copies;
+  for (const NamedTensor& named : model.named_tensors()) {
+    const StoredTensor* stored = reader.take(named.name, named.tensor.sizes().vec());
+    if (stored) copies.push_back({named.name, stored, named.tensor});
+  }
+  std::vector<PendingQuantized> pending;
+  if (quantization) {
+    model.for_each_linear([&](Linear& layer) {
+      PendingQuantized entry{&layer, {}};
+      if (quantization->applies_to(layer.parts[0].name) &&
+          take_quantized(reader, *quantization, layer, &entry.parts))
+        pending.push_back(entry);
+    });
+  }
+  reader.finish(config);
+  run_copies(copies, reader);
+  for (const PendingQuantized& entry : pending)
+    build_quantized(*entry.layer, entry.parts, *quantization, reader, options.device);
+  return model;
+}
+
+TensorToWrite tensor_to_write(const std::string& name, const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.is_cpu() && tensor.is_contiguous(),
+              "tensor to write must be dense and on the CPU");
+  StoredTensor stored;
+  stored.dtype = safetensors_dtype(tensor.scalar_type());
+  stored.shape = tensor.sizes().vec();
+  stored.bytes = {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
+  return {name, stored};
+}
+
+void save_model(const fs::path& folder, const Transformer& model) {
+  std::vector<at::Tensor> keep;
+  std::vector<TensorToWrite> tensors;
+  for (const NamedTensor& named : model.named_tensors()) {
+    keep.push_back(named.tensor.to(at::kCPU).contiguous());
+    check_finite(keep.back(), named.name);
+    tensors.push_back(tensor_to_write(named.name, keep.back()));
+  }
+  write_safetensors_folder(folder, tensors);
+  write_json(folder / "config.json",
+             model_config_to_json(model.config(), dtype_name(model.dtype())));
+}
+
+void copy_text_files(const fs::path& from, const fs::path& to) {
+  static constexpr const char* kNames[] = {"tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "chat_template.jinja",
+                                           "generation_config.json"};
+  for (const char* name : kNames) {
+    if (fs::exists(from / name)) write_file_atomic(to / name, read_file(from / name));
+  }
+}
+
+}  // namespace gradus

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
+
+#include <limits>
+
+#include "tensor/ops.h"
+
+namespace gradus::ops {
+namespace {
+
+// [T, H, Dh] -> [1, H, T, Dh]
+Tensor heads_first(const Tensor& x) { return x.transpose(0, 1).unsqueeze(0); }
+// [1, H, T, Dh] -> [T, H, Dh]
+Tensor tokens_first(const Tensor& x) { return x.squeeze(0).transpose(0, 1); }
+
+// Which of the `keys` positions each of the last `queries` positions may see; [queries, keys].
+Tensor causal_mask(int64_t queries, int64_t keys, int64_t window, const c10::Device& device) {
+  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+  const Tensor row = at::arange(keys - queries, keys, options).unsqueeze(1);
+  const Tensor column = at::arange(keys, options).unsqueeze(0);
+  Tensor mask = column <= row;
+  if (window > 0) mask = mask.logical_and(column > row - window);
+  return mask;
+}
+
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  const int64_t queries = q.size(0), keys = k.size(0);
+  const bool grouped = q.size(1) != k.size(1);
+  const bool windowed = options.window > 0 && options.window < keys;
+  std::optional<Tensor> mask;
+  if (windowed || (queries != keys && queries > 1))
+    mask = causal_mask(queries, keys, options.window, q.device());
+  const bool causal = !mask && queries > 1;
+  return tokens_first(at::scaled_dot_product_attention(
+      heads_first(q), heads_first(k), heads_first(v), mask, 0.0, causal, options.scale, grouped));
+}
+
+template <class Attend>
+Tensor per_segment(const Tensor& q, const std::vector<int64_t>& starts,
+                   const Attend& attend_range) {
+  TORCH_CHECK(starts.size() >= 2 && starts.back() == q.size(0), "segment starts must end at T");
+  if (starts.size() == 2) return attend_range(0, q.size(0));
+  std::vector<Tensor> parts;
+  parts.reserve(starts.size() - 1);
+  for (size_t i = 0; i + 1 < starts.size(); ++i)
+    parts.push_back(attend_range(starts[i], starts[i + 1] - starts[i]));
+  return at::cat(parts, 0);
+}
+
+}  // namespace
+
+Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::vector<int64_t>& segment_starts,
+                        const AttentionOptions& options) {
+  return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
+    return attend(q.narrow(0, start, length), k.narrow(0, start, length),
+                  v.narrow(0, start, length), options);
+  });
+}
+
+Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const AttentionOptions& options) {
+  TORCH_CHECK(q.size(0) <= k.size(0), "more queries than cached positions");
+  return attend(q, k, v, options);
+}
+
+namespace reference {
+
+Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::vector<int64_t>& segment_starts,
+                        const AttentionOptions& options) {
+  const int64_t group = q.size(1) / k.size(1);
+  return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
+    const auto wide = [&](const Tensor& x) {
+      return x.narrow(0, start, length).to(at::kFloat).transpose(0, 1);
+    };
+    const Tensor keys = wide(k).repeat_interleave(group, 0),
+                 values = wide(v).repeat_interleave(group, 0);
+    Tensor scores = at::matmul(wide(q), keys.transpose(1, 2)) * options.scale;  // [H, T, T]
+    const Tensor hidden = causal_mask(length, length, options.window, q.device()).logical_not();
+    scores = scores.masked_fill(hidden, -std::numeric_limits<float>::infinity());
+    return at::matmul(at::softmax(scores, -1), values).transpose(0, 1).to(q.scalar_type());
+  });
+}
+
+}  // namespace reference
+}  // namespace gradus::ops

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tensor/fused_cpu.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "tensor/cpu/kernels.h"
+#include "tensor/views.h"
+
+namespace gradus::ops::fused_cpu {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+int64_t row_count(const Tensor& x) { return x.numel() / x.size(-1); }
+
+struct RmsNorm : torch::autograd::Function<RmsNorm> {
+  static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight,
+                        double eps) {
+    const Tensor x = input.contiguous();
+    Tensor y = at::empty_like(x);
+    Tensor reciprocal = at::empty({row_count(x)}, x.options().dtype(at::kFloat));
+    cpu::cpu_kernels().rms_norm({.x = cpu::const_rows(x),
+                                 .weight = cpu::const_array(weight),
+                                 .y = cpu::rows(y),
+                                 .reciprocal_rms = reciprocal.data_ptr<float>(),
+                                 .rows = row_count(x),
+                                 .width = x.size(-1),
+                                 .eps = static_cast<float>(eps)});
+    context->save_for_backward({x, weight, reciprocal});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& incoming) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1], &reciprocal = saved[2];
+    const Tensor dy = incoming[0].contiguous();
+    Tensor dx = at::empty_like(x);
+    Tensor dweight = at::empty({weight.size(0)}, x.options().dtype(at::kFloat));
+    cpu::cpu_kernels().rms_norm_backward({.x = cpu::const_rows(x),
+                                          .dy = cpu::const_rows(dy),
+                                          .weight = cpu::const_array(weight),
+                                          .reciprocal_rms = reciprocal.data_ptr<float>(),
+                                          .dx = cpu::rows(dx),
+                                          .dweight = dweight.data_ptr<float>(),
+                                          .rows = row_count(x),
+                                          .width = x.size(-1)});
+    return {dx, dweight.to(weight.scalar_type()), Tensor()};
+  }
+};
+
+// A rotated copy of x [T, H, Dh].
+Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin,
+               cpu::RopeDirection direction) {
+  Tensor y = at::empty(x.sizes(), x.options());
+  y.copy_(x);
+  cpu::cpu_kernels().rope({.x = y.data_ptr(),
+                           .dtype = cpu::dtype_of(y),
+                           .token_stride = y.stride(0),
+                           .head_stride = y.stride(1),
+                           .rows = y.size(0),
+                           .heads = y.size(1),
+                           .rotary = y.size(2),
+                           .cos = cos.const_data_ptr<float>(),
+                           .sin = sin.const_data_ptr<float>(),
+                           .direction = direction});
+  return y;
+}
+
+struct Rotary : torch::autograd::Function<Rotary> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& cos,
+                        const Tensor& sin) {
+    context->save_for_backward({cos, sin});
+    return rotated(x, cos, sin, cpu::RopeDirection::kForward);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& incoming) {
+    const auto saved = context->get_saved_variables();
+    return {rotated(incoming[0], saved[0], saved[1], cpu::RopeDirection::kBackward), Tensor(),
+            Tensor()};
+  }
+};
+
+struct Halves {
+  Tensor gate, up;  // views [T, F] of [T, 2F]
+};
+Halves halves_of(const Tensor& packed) {
+  const int64_t width = packed.size(1) / 2;
+  return {packed.narrow(1, 0, width), packed.narrow(1, width, width)};
+}
+
+struct SwiGlu : torch::autograd::Function<SwiGlu> {
+  static Tensor forward(AutogradContext* context, const Tensor& gate_up) {
+    const auto [gate, up] = halves_of(gate_up);
+    Tensor y = at::empty(gate.sizes(), gate_up.options());
+    cpu::cpu_kernels().swiglu({.gate = cpu::const_rows(gate),
+                               .up = cpu::const_rows(up),
+                               .y = cpu::rows(y),
+                               .rows = y.size(0),
+                               .width = y.size(1)});
+    context->save_for_backward({gate_up});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& incoming) {
+    const Tensor gate_up = context->get_saved_variables()[0], dy = incoming[0].contiguous();
+    const auto [gate, up] = halves_of(gate_up);
+    Tensor gradient = at::empty(gate_up.sizes(), gate_up.options());
+    auto [dgate, dup] = halves_of(gradient);
+    cpu::cpu_kernels().swiglu_backward({.gate = cpu::const_rows(gate),
+                                        .up = cpu::const_rows(up),
+                                        .dy = cpu::const_rows(dy),
+                                        .dgate = cpu::rows(dgate),
+                                        .dup = cpu::rows(dup),
+                                        .rows = dy.size(0),
+                                        .width = dy.size(1)});
+    return {gradient};
+  }
+};
+
+}  // namespace
+
+bool applies(const Tensor& x) { return x.is_cpu() && cpu::has_kernel_dtype(x); }
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return RmsNorm::apply(x, weight, eps);
+}
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  return Rotary::apply(x, cos, sin);
+}
+Tensor swiglu(const Tensor& gate_up) { return SwiGlu::apply(gate_up.contiguous()); }
+
+Tensor small_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Tensor input = x.contiguous();
+  const Tensor wide_bias = bias.defined() ? bias.to(at::kFloat) : Tensor();
+  Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+  cpu::cpu_kernels().gemv(
+      {.weight = cpu::const_rows(weight),
+       .x = cpu::const_rows(input),
+       .y = cpu::rows(y),
+       .bias = wide_bias.defined() ? wide_bias.const_data_ptr<float>() : nullptr,
+       .rows = x.size(0),
+       .n = weight.size(0),
+       .k = weight.size(1)});
+  return y;
+}
+
+}  // namespace gradus::ops::fused_cpu

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU kernels as differentiable operations; ops.cpp chooses them where they apply.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace gradus::ops::fused_cpu {
+
+bool applies(const at::Tensor& x);  // on the CPU, fp32 or bf16
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+at::Tensor rotary(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
+at::Tensor swiglu(const at::Tensor& gate_up);
+// Few rows, no gradients: one pass over the weight at memory bandwidth.
+at::Tensor small_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+}  // namespace gradus::ops::fused_cpu

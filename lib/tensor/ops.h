@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stateless operations that transformer blocks are made of. Blocks call these and nothing
+// else, so that a faster kernel replaces an operation without touching a model family. Every
+// operation is differentiable where its inputs require gradients, runs on CPU and CUDA, and has a
+// plain composition in `reference` that tests compare it with.
+//
+// Tokens are flat everywhere: T is the number of tokens of all sequences together, and sequences
+// are described by segment starts; there is no padding.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace gradus::ops {
+
+using at::Tensor;
+
+// x [T, K], weight [N, K], bias [N] or undefined -> [T, N].
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+
+// One addition of add_to_columns: value [T, n] goes to columns [first, first + n).
+struct ColumnUpdate {
+  int64_t first = 0;
+  Tensor value;
+  double scale = 1.0;
+};
+// y [T, N] plus scale · value at each update's columns; updates are in column order, disjoint.
+Tensor add_to_columns(const Tensor& y, const std::vector<ColumnUpdate>& updates);
+
+// Root-mean-square norm over the last dimension (Zhang & Sennrich 2019): x [..., D], weight [D].
+// Statistics in fp32 whatever the dtype.
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+
+// Rotary position embedding (Su et al. 2021), the "rotate half" layout of Hugging Face models.
+// x [T, H, Dh]; cos, sin [T, Dh/2] fp32.
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin);
+
+// silu(gate) * up (Shazeer 2020); gate_up [T, 2F] holds the gate in its first half -> [T, F].
+Tensor swiglu(const Tensor& gate_up);
+
+struct AttentionOptions {
+  double scale = 1.0;  // of the scores before the softmax
+  int64_t window = 0;  // a query sees the last `window` positions; 0: all
+};
+
+// Causal attention inside each segment. q [T, H, Dh], k and v [T, Hkv, Dh]; segment_starts has one
+// entry per segment and a last one equal to T -> [T, H, Dh].
+Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::vector<int64_t>& segment_starts,
+                        const AttentionOptions& options);
+
+// The last rows of one sequence against its whole past: q [T, H, Dh] are the positions
+// [S-T, S) of a sequence whose keys and values are k, v [S, Hkv, Dh] -> [T, H, Dh].
+// No gradients.
+Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const AttentionOptions& options);
+
+namespace reference {
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin);
+Tensor swiglu(const Tensor& gate_up);
+// One dense masked softmax per segment, in fp32.
+Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::vector<int64_t>& segment_starts,
+                        const AttentionOptions& options);
+}  // namespace reference
+
+}  // namespace gradus::ops
