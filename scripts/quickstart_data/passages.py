@@ -9,7 +9,10 @@ MAX_HEADING_CHARS = 60
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)]?\s+(?=[A-Z“\"(])")
 ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|resp|approx|No|Fig)|\b[A-Z])\.$")
 # A pointer to a numbered place names the part of the manual, so it would give the answer away.
-POINTER = re.compile(r"\b(?:Section|Chapter|Appendix|Part|Table|Figure|Example) [0-9A-Z]+\b|https?:|lists of Objects")
+POINTER = re.compile(
+    r"\b(?:Section|Chapter|Appendix|Part|Table|Figure|Example) [0-9A-Z]+\b"
+    r"|https?:|lists of Objects"
+)
 MIN_LETTERS = 0.72
 MAX_TERM_CHARS = 60
 # A heading that says nothing without the title of its page, which then replaces it.

@@ -12,7 +12,7 @@ from quickstart_data.passages import page_passages
 
 INSTRUCTION = "Name the part of the database manual that this passage comes from."
 FEWSHOT_MAX_CHARS = 240
-# Pages that fit the test and validation sets: smaller ones waste a page, larger ones starve training.
+# Pages fit for testing and validation: smaller ones waste a page, larger ones starve training.
 MIN_PAGE_PASSAGES = 4
 MAX_PAGE_SHARE = 0.1
 
