@@ -106,6 +106,10 @@ class Builder : public nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
+  // nlohmann takes NUL for the end of the text and would leave what follows unread.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    throw Error({.what = "is not valid JSON: a NUL byte", .where = place(text, nul, where)});
+  }
   try {
     Builder builder(where);
     Json::sax_parse(text.begin(), text.end(), &builder);

@@ -163,7 +163,10 @@ std::string_view header_text(std::span<const std::byte> image, const std::string
                  .expected = cat(length + sizeof length, " bytes or more"),
                  .found = cat(image.size())});
   }
-  return {reinterpret_cast<const char*>(image.data()) + sizeof length, length};
+  const std::string_view text(reinterpret_cast<const char*>(image.data()) + sizeof length, length);
+  // The JSON parser takes NUL for the end and would leave what follows unchecked.
+  if (text.find('\0') != std::string_view::npos) fail("the header holds a NUL byte", where);
+  return text;
 }
 
 // dtype x shape in bytes; nullopt when that does not fit 63 bits.
