@@ -11,6 +11,7 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 
 # libtorch: a folder given by CMAKE_PREFIX_PATH, else the wheel that scripts/setup.sh installs.
 # Only libtorch_cpu and libc10 are linked: the CUDA backend is opened at run time, so that one

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One tokenizer for training, evaluation and serving. It executes a Hugging Face tokenizer.json as
 // written, or a SentencePiece tokenizer.model; ids equal those of the reference implementations.
-// Thread-safe after construction.
+// Thread-safe after construction. "truncation" and "padding" of a tokenizer.json are the caller's
+// business and not applied here, as in transformers.
 #pragma once
 
 #include <cstdint>
@@ -21,30 +22,46 @@ struct ByteSpan {
   size_t begin = 0, end = 0;
 };
 
-// ids and, for each, the bytes of the input text that it came from (empty for inserted tokens).
+// ids and, for each, the bytes of the input text that it came from: whole characters, so the tokens
+// of a character that is split over several all give that character's bytes. Spaces before a word
+// belong to its token. Empty for tokens that were inserted around the text; a space or mark that a
+// normalizer or pre-tokenizer puts before the text counts to the character it precedes.
 struct Encoding {
   std::vector<TokenId> ids;
   std::vector<ByteSpan> spans;
 };
 
-enum class SpecialTokens { kNone, kAdd };  // whether the post-processor inserts BOS/EOS and the like
+enum class SpecialTokens {
+  kNone,
+  kAdd
+};  // whether the post-processor inserts BOS/EOS and the like
 enum class DecodeSpecial { kKeep, kSkip };
 
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Added tokens in `text` are recognised in both modes, as in the reference implementations.
+  // Added tokens in `text` are recognised in both modes, as in the reference implementations
+  // (SentencePiece recognises its user-defined symbols, not its control symbols). Throws
+  // gradus::Error when `text` is not valid UTF-8.
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
   virtual Encoding encode_with_spans(std::string_view text, SpecialTokens special) const = 0;
+  // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const = 0;
-  // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte tokens).
+  // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte
+  // tokens).
   virtual std::string token_bytes(TokenId id) const = 0;
 
   virtual int64_t vocab_size() const = 0;  // largest id + 1, added tokens included
   virtual std::optional<TokenId> token_to_id(std::string_view token) const = 0;
   virtual std::string id_to_token(TokenId id) const = 0;  // throws gradus::Error when out of range
   virtual bool is_special(TokenId id) const = 0;
+
+  // How decode() may be done token by token, for StreamDecoder: it is the concatenation of
+  // token_bytes() with ill-formed UTF-8 replaced, or it depends on the tokens before; in that case
+  // a run of byte tokens must not be cut.
+  virtual bool decodes_by_concatenation() const = 0;
+  virtual bool is_byte_token(TokenId id) const = 0;
 };
 
 // Reads DIR/tokenizer.json, else DIR/tokenizer.model; throws naming both when neither exists.
@@ -53,8 +70,9 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(const Json& document, const std::
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const fs::path& file);
 
 // Turns ids into text while they arrive. push() returns only whole UTF-8 characters and holds back
-// the at most 3 bytes of an unfinished one; finish() returns what is left, invalid bytes as U+FFFD.
-// The concatenation equals decode() of all ids.
+// the at most 3 bytes of an unfinished one, or a run of byte tokens until another token ends it;
+// finish() returns what is left, invalid bytes as U+FFFD. The concatenation equals decode() of all
+// ids. The tokenizer must outlive it.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, DecodeSpecial special = DecodeSpecial::kSkip);
@@ -62,10 +80,15 @@ class StreamDecoder {
   std::string finish();
 
  private:
+  std::string push_bytes(TokenId id);
+  std::string push_in_context(TokenId id);
+  void shorten_context();
+
   const Tokenizer* tokenizer_;
   DecodeSpecial special_;
-  std::vector<TokenId> ids_;  // only what is needed for a stable prefix
-  std::string pending_;
+  std::vector<TokenId> ids_;   // the shortest context that fixes how the next token is decoded
+  size_t returned_bytes_ = 0;  // of the text of ids_
+  std::string pending_;        // bytes of an unfinished character
 };
 
 }  // namespace gradus

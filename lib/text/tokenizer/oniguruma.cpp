@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer/oniguruma.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "text/tokenizer/unicode_additions.h"
+#include "text/unicode.h"
+
+namespace gradus {
+namespace {
+
+constexpr int kMaxNesting = 100;
+
+// A set of characters: what stands inside a PCRE2 bracket, and patterns of one character each that
+// cannot stand inside one.
+struct CharSet {
+  std::string items;
+  std::vector<std::string> others;
+};
+
+std::string code_point(uint32_t value) {
+  char buffer[16];
+  std::snprintf(buffer, sizeof buffer, "\\x{%X}", value);
+  return buffer;
+}
+
+template <class Keep>
+std::string additions(Keep&& keep) {
+  std::string out;
+  for (const AddedRange& range : kUnicodeAdditions) {
+    if (!keep(range)) continue;
+    out += code_point(range.first);
+    if (range.last > range.first) out += "-" + code_point(range.last);
+  }
+  return out;
+}
+
+std::string category_items(const std::string& name) {
+  return "\\p{" + name + "}" + additions([&](const AddedRange& range) {
+           return std::string_view(range.category).starts_with(name);
+         });
+}
+
+std::string alphabetic_items() {
+  return "\\p{Alphabetic}" + additions([](const AddedRange& range) { return range.alphabetic; });
+}
+
+// Oniguruma counts the superscript digits and fractions of Latin-1 as word characters.
+std::string word_items() {
+  return alphabetic_items() + category_items("M") + category_items("Nd") + category_items("Pc") +
+         "\\xB2\\xB3\\xB9\\xBC-\\xBE";
+}
+
+// Names without case, spaces, '-' and '_', as Oniguruma compares them.
+std::string plain_name(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    if (c != ' ' && c != '_' && c != '-')
+      out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  }
+  return out;
+}
+
+bool compiles(const std::string& pattern) {
+  int code = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                                       PCRE2_UTF | PCRE2_UCP, &code, &offset, nullptr);
+  pcre2_code_free(compiled);
+  return compiled != nullptr;
+}
+
+// Bracket items of the POSIX classes and properties that are not plain general categories.
+std::optional<std::string> named_items(const std::string& plain) {
+  static const std::map<std::string, std::string> kNames = {
+      {"alpha", alphabetic_items()},
+      {"alphabetic", alphabetic_items()},
+      {"alnum", alphabetic_items() + category_items("Nd")},
+      {"word", word_items()},
+      {"space", "\\p{White_Space}"},
+      {"whitespace", "\\p{White_Space}"},
+      {"digit", category_items("Nd")},
+      {"punct", category_items("P") + category_items("S")},
+      {"upper", "\\p{Uppercase}"},
+      {"lower", "\\p{Lowercase}"},
+      {"xdigit", "0-9A-Fa-f"},
+      {"blank", "\\p{Zs}\\t"},
+      {"cntrl", "\\p{Cc}"},
+      {"ascii", "\\x00-\\x7F"},
+      {"any", "\\x{0}-\\x{10FFFF}"},
+      {"letter", category_items("L")},
+      {"mark", category_items("M")},
+      {"number", category_items("N")},
+      {"punctuation", category_items("P")},
+      {"symbol", category_items("S")},
+      {"han", "\\p{sc:Han}" + additions([](const AddedRange& range) { return range.han; })},
+  };
+  const auto found = kNames.find(plain);
+  if (found == kNames.end()) return std::nullopt;
+  return found->second;
+}
+
+bool is_category(const std::string& plain) {
+  static const std::string_view kCategories =
+      " l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so z zs zl zp "
+      "c cc cf cn co ";
+  return plain.size() <= 2 && kCategories.find(" " + plain + " ") != std::string_view::npos;
+}
+
+// `\p{name}` as bracket items. PCRE2 reads a script's name as its extensions, so sc: is written.
+std::string property_items(const std::string& name) {
+  std::string plain = plain_name(name);
+  if (is_category(plain)) {
+    plain[0] = static_cast<char>(plain[0] - 32);
+    return category_items(plain);
+  }
+  if (auto items = named_items(plain)) return *items;
+  if (compiles("\\p{sc:" + name + "}")) return "\\p{sc:" + name + "}";
+  return "\\p{" + name + "}";
+}
+
+std::string set_pattern(const CharSet& set) {
+  if (set.others.empty()) return "[" + set.items + "]";
+  std::string out = "(?:";
+  if (!set.items.empty()) out += "[" + set.items + "]|";
+  for (size_t i = 0; i < set.others.size(); ++i) out += (i ? "|" : "") + set.others[i];
+  return out + ")";
+}
+
+// All operands of && as one pattern of one character.
+std::string class_pattern(const std::vector<CharSet>& operands, bool negated) {
+  if (operands.size() == 1 && operands[0].others.empty())
+    return (negated ? "[^" : "[") + operands[0].items + "]";
+  std::string out;
+  for (size_t i = 0; i + 1 < operands.size(); ++i) out += "(?=" + set_pattern(operands[i]) + ")";
+  out += set_pattern(operands.back());
+  return negated ? "(?:(?!" + out + ")(?s:.))" : "(?:" + out + ")";
+}
+
+class Translator {
+ public:
+  Translator(const std::string& pattern, const std::string& where) : in_(pattern), where_(where) {}
+
+  std::string run() {
+    groups_.push_back({});
+    while (at_ < in_.size()) step();
+    if (groups_.size() != 1) refuse("has an unclosed group");
+    return out_ + std::string(groups_.back().closers, ')');
+  }
+
+ private:
+  struct Group {
+    size_t start = 0;    // in out_
+    size_t closers = 0;  // of groups opened for isolated options
+  };
+
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error(
+        {.what = "regular expression " + why, .where = where_, .found = printable(in_, 200)});
+  }
+
+  bool looking_at(std::string_view text) const {
+    return std::string_view(in_).substr(at_, text.size()) == text;
+  }
+  char peek(size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }
+
+  void step() {
+    const char c = in_[at_];
+    if (c == '\\') return atom(escape());
+    if (c == '[') return atom(char_class(0));
+    if (c == '(') return open_group();
+    if (c == ')') return close_group();
+    if (c == '{') return repeat();
+    if (c == '*' || c == '+' || c == '?' || c == '|') {
+      out_ += in_[at_++];
+      return;
+    }
+    const CodePoint point = decode_utf8(in_, at_);
+    atom(in_.substr(at_, point.bytes));
+    at_ += point.bytes;
+  }
+
+  void atom(const std::string& text) {
+    atom_start_ = out_.size();
+    out_ += text;
+  }
+
+  void open_group() {
+    if (looking_at("(*") || looking_at("(?C") || looking_at("(?{") || looking_at("(?("))
+      refuse("uses a callout, verb or condition");
+    if (looking_at("(?#")) {
+      const size_t end = in_.find(')', at_);
+      if (end == std::string::npos) refuse("has an unclosed comment");
+      at_ = end + 1;
+      return;
+    }
+    if (groups_.size() > kMaxNesting) refuse("is nested too deeply");
+    groups_.push_back({out_.size(), 0});
+    if (!options()) copy_group_head();
+  }
+
+  // `(`, and what follows it in `(?<name>`, `(?=` and the like.
+  void copy_group_head() {
+    out_ += in_[at_++];
+    if (peek() != '?') return;
+    do {
+      out_ += in_[at_++];
+    } while (at_ < in_.size() && std::string_view("<=!>:|~").find(in_[at_]) == std::string::npos);
+    while (at_ < in_.size() && std::string_view("<=!>:|").find(in_[at_]) != std::string::npos)
+      out_ += in_[at_++];
+  }
+
+  // `(?i)`, `(?m-ix:`: Oniguruma's m lets the dot match newlines; a lone `(?i)` reaches to the end
+  // of the group and takes later alternatives with it.
+  bool options() {
+    size_t end = at_ + 2;
+    if (!looking_at("(?")) return false;
+    while (end < in_.size() && std::string_view("imx-").find(in_[end]) != std::string::npos) ++end;
+    if (end == at_ + 2 || end >= in_.size() || (in_[end] != ')' && in_[end] != ':')) return false;
+    std::string flags = in_.substr(at_ + 2, end - at_ - 2);
+    for (char& flag : flags) flag = flag == 'm' ? 's' : flag;
+    out_ += "(?" + flags + ":";
+    at_ = end + 1;
+    if (in_[end] == ':') return true;
+    groups_.pop_back();
+    ++groups_.back().closers;
+    return true;
+  }
+
+  void close_group() {
+    if (groups_.size() == 1) refuse("has an unmatched ')'");
+    out_ += std::string(groups_.back().closers + 1, ')');
+    atom_start_ = groups_.back().start;
+    groups_.pop_back();
+    ++at_;
+  }
+
+  // `{n,m}` of Oniguruma's Ruby syntax: `{,m}` counts from 0; a following `+` repeats it instead of
+  // making it possessive; `{n}?` is optional instead of lazy.
+  void repeat() {
+    size_t end = at_ + 1;
+    bool comma = false, digits = false;
+    for (; end < in_.size() && in_[end] != '}'; ++end) {
+      if (in_[end] == ',' && !comma)
+        comma = true;
+      else if (in_[end] >= '0' && in_[end] <= '9')
+        digits = true;
+      else
+        break;
+    }
+    if (end >= in_.size() || in_[end] != '}' || !digits) {
+      ++at_;
+      return atom("\\{");
+    }
+    std::string count = in_.substr(at_ + 1, end - at_ - 1);
+    if (count[0] == ',') count = "0" + count;
+    out_ += "{" + count + "}";
+    at_ = end + 1;
+    if (peek() == '+' || (peek() == '?' && !comma)) {
+      out_ = out_.substr(0, atom_start_) + "(?:" + out_.substr(atom_start_) + ")" + in_[at_++];
+    }
+  }
+
+  // The set that a class escape stands for, or none when the escape is something else. Leaves at_
+  // behind the escape when it is one.
+  std::optional<CharSet> class_escape() {
+    const char kind = peek(1);
+    std::string items;
+    bool negated = std::string_view("SWDHP").find(kind) != std::string_view::npos;
+    if (kind == 's' || kind == 'S')
+      items = "\\p{White_Space}";
+    else if (kind == 'w' || kind == 'W')
+      items = word_items();
+    else if (kind == 'd' || kind == 'D')
+      items = category_items("Nd");
+    else if (kind == 'h' || kind == 'H')
+      items = "0-9A-Fa-f";
+    else if (kind != 'p' && kind != 'P')
+      return std::nullopt;
+    at_ += 2;
+    if (kind == 'p' || kind == 'P') {
+      std::string name = property_name();
+      if (!name.empty() && name[0] == '^') {
+        negated = !negated;
+        name.erase(0, 1);
+      }
+      items = property_items(name);
+    }
+    CharSet set;
+    if (!negated)
+      set.items = items;
+    else if (items == "\\p{White_Space}")
+      set.items = "\\P{White_Space}";
+    else
+      set.others.push_back("[^" + items + "]");
+    return set;
+  }
+
+  std::string property_name() {
+    if (at_ >= in_.size()) refuse("ends inside \\p");
+    if (in_[at_] != '{') return std::string(1, in_[at_++]);
+    const size_t end = in_.find('}', at_);
+    if (end == std::string::npos || end - at_ > 64) refuse("has an unclosed \\p{");
+    const std::string name = in_.substr(at_ + 1, end - at_ - 1);
+    for (size_t i = 0; i < name.size(); ++i) {
+      const char c = name[i];
+      const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '_' || c == '-' || c == ' ';
+      if (!letter && !(i == 0 && c == '^')) refuse("has a bad property name");
+    }
+    at_ = end + 1;
+    return name;
+  }
+
+  std::string escape() {
+    if (at_ + 1 >= in_.size()) refuse("ends with a backslash");
+    if (const auto set = class_escape()) return set_pattern(*set);
+    const char kind = peek(1);
+    if (kind == 'b' || kind == 'B') {
+      at_ += 2;
+      const std::string word = "[" + word_items() + "]";
+      const std::string same = kind == 'B' ? "!" : "=", other = kind == 'B' ? "=" : "!";
+      return "(?:(?<=" + word + ")(?" + other + word + ")|(?<!" + word + ")(?" + same + word + "))";
+    }
+    if (const auto value = literal_escape(false)) return code_point(*value);
+    if (std::isalpha(static_cast<unsigned char>(kind)) &&
+        std::string_view("AzZGKRXkgN").find(kind) == std::string_view::npos)
+      refuse(cat("has the unknown escape \\", kind));
+    const uint32_t bytes = decode_utf8(in_, at_ + 1).bytes;
+    const std::string text = in_.substr(at_, 1 + bytes);
+    at_ += 1 + bytes;
+    return text;
+  }
+
+  // The code point of \n, \x41, \u3000 and the like.
+  std::optional<uint32_t> literal_escape(bool in_class) {
+    static const std::string_view kNames = "tnrfvae", kValues = "\t\n\r\f\v\a\x1B";
+    const char kind = peek(1);
+    const size_t named = kNames.find(kind);
+    if (named != std::string_view::npos || (in_class && kind == 'b')) {
+      at_ += 2;
+      return in_class && kind == 'b' ? '\b' : static_cast<uint32_t>(kValues[named]);
+    }
+    if (kind == 'u') return hex_value(2, 4);
+    if (kind == 'x' && peek(2) == '{') {
+      const auto value = hex_value(3, 8);
+      if (peek() != '}') refuse("has an unclosed \\x{");
+      ++at_;
+      return value;
+    }
+    if (kind == 'x') return hex_value(2, 2);
+    if (kind == '0') {
+      at_ += 2;
+      return 0;
+    }
+    return std::nullopt;
+  }
+
+  uint32_t hex_value(size_t skip, size_t most) {
+    at_ += skip;
+    uint64_t value = 0;
+    size_t digits = 0;
+    for (; digits < most && at_ < in_.size() && std::isxdigit(static_cast<unsigned char>(in_[at_]));
+         ++digits) {
+      value =
+          value * 16 + static_cast<uint64_t>(std::stoi(std::string(1, in_[at_++]), nullptr, 16));
+    }
+    if (digits == 0 || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
+      refuse("has a bad code point");
+    return static_cast<uint32_t>(value);
+  }
+
+  std::string char_class(int depth) {
+    if (depth > kMaxNesting) refuse("is nested too deeply");
+    ++at_;
+    const bool negated = peek() == '^';
+    at_ += negated;
+    std::vector<CharSet> operands(1);
+    bool first = true;
+    while (first || peek() != ']') {
+      if (at_ >= in_.size()) refuse("has an unclosed class");
+      if (looking_at("&&")) {
+        at_ += 2;
+        operands.emplace_back();
+      } else {
+        class_item(operands.back(), depth);
+      }
+      first = false;
+    }
+    ++at_;
+    for (const CharSet& set : operands) {
+      if (set.items.empty() && set.others.empty()) refuse("has an empty class");
+    }
+    return class_pattern(operands, negated);
+  }
+
+  void class_item(CharSet& set, int depth) {
+    if (looking_at("[:") && posix_bracket(set)) return;
+    if (peek() == '[') {
+      set.others.push_back(char_class(depth + 1));
+      return;
+    }
+    if (peek() == '\\') {
+      if (at_ + 1 >= in_.size()) refuse("ends with a backslash");
+      if (const auto escaped = class_escape()) {
+        set.items += escaped->items;
+        set.others.insert(set.others.end(), escaped->others.begin(), escaped->others.end());
+        return;
+      }
+    }
+    const uint32_t low = class_character();
+    set.items += code_point(low);
+    const bool range = peek() == '-' && peek(1) != ']' && peek(1) != '[' && at_ + 1 < in_.size();
+    if (!range ||
+        (peek(1) == '\\' && std::string_view("sSwWdDhHpP").find(peek(2)) != std::string_view::npos))
+      return;
+    ++at_;
+    const uint32_t high = class_character();
+    if (high < low) refuse("has a range out of order");
+    set.items += "-" + code_point(high);
+  }
+
+  uint32_t class_character() {
+    if (peek() == '\\') {
+      if (at_ + 1 >= in_.size()) refuse("ends with a backslash");
+      if (const auto value = literal_escape(true)) return *value;
+      ++at_;
+    }
+    const CodePoint point = decode_utf8(in_, at_);
+    at_ += point.bytes;
+    return point.value;
+  }
+
+  bool posix_bracket(CharSet& set) {
+    const size_t end = in_.find(":]", at_ + 2);
+    if (end == std::string::npos || end - at_ > 20) return false;
+    std::string name = in_.substr(at_ + 2, end - at_ - 2);
+    const bool negated = !name.empty() && name[0] == '^';
+    if (negated) name.erase(0, 1);
+    const auto items = named_items(name);
+    if (!items) return false;
+    if (negated)
+      set.others.push_back("[^" + *items + "]");
+    else
+      set.items += *items;
+    at_ = end + 2;
+    return true;
+  }
+
+  const std::string& in_;
+  const std::string& where_;
+  size_t at_ = 0;
+  std::string out_;
+  size_t atom_start_ = 0;
+  std::vector<Group> groups_;
+};
+
+}  // namespace
+
+std::string oniguruma_to_pcre2(const std::string& pattern, const std::string& where) {
+  if (find_invalid_utf8(pattern))
+    throw Error({.what = "regular expression is not valid UTF-8", .where = where});
+  return Translator(pattern, where).run();
+}
+
+}  // namespace gradus

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer/pieces.h"
+
+#include <algorithm>
+
+#include "text/tokenizer/regex.h"
+#include "text/unicode.h"
+
+namespace gradus {
+namespace {
+
+// Joins a match to the part before it, unless that part is itself such a match. Walking backwards
+// gives MergedWithNext.
+void merge_with_neighbor(const std::vector<Match>& matches, std::vector<Match>& out) {
+  bool previous_matched = false;
+  for (const Match& match : matches) {
+    if (match.matched && !previous_matched && !out.empty()) {
+      out.back().begin = std::min(out.back().begin, match.begin);
+      out.back().end = std::max(out.back().end, match.end);
+    } else {
+      out.push_back(match);
+    }
+    previous_matched = match.matched;
+  }
+}
+
+void merge_contiguous(const std::vector<Match>& matches, std::vector<Match>& out) {
+  bool previous_matched = false;
+  for (const Match& match : matches) {
+    if (match.matched == previous_matched && !out.empty()) {
+      out.back().end = match.end;
+    } else {
+      out.push_back(match);
+    }
+    previous_matched = match.matched;
+  }
+}
+
+void apply_behavior(SplitBehavior behavior, std::vector<Match>& matches) {
+  std::vector<Match> merged;
+  switch (behavior) {
+    case SplitBehavior::kIsolated:
+      return;
+    case SplitBehavior::kRemoved:
+      std::erase_if(matches, [](const Match& match) { return match.matched; });
+      return;
+    case SplitBehavior::kContiguous:
+      merge_contiguous(matches, merged);
+      break;
+    case SplitBehavior::kMergedWithPrevious:
+      merge_with_neighbor(matches, merged);
+      break;
+    case SplitBehavior::kMergedWithNext:
+      std::reverse(matches.begin(), matches.end());
+      merge_with_neighbor(matches, merged);
+      std::reverse(merged.begin(), merged.end());
+      break;
+  }
+  matches.swap(merged);
+}
+
+void add_match(std::vector<Match>& found, size_t& done, size_t begin, size_t end) {
+  if (done != begin) found.push_back({done, begin, false});
+  found.push_back({begin, end, true});
+  done = end;
+}
+
+}  // namespace
+
+Matcher match_literal(const std::string& literal) {
+  if (literal.empty()) return match_regex("", "pattern");
+  return [literal](std::string_view text, std::vector<Match>& found) {
+    size_t done = 0;
+    for (size_t at = 0; (at = text.find(literal, at)) != std::string_view::npos;) {
+      add_match(found, done, at, at + literal.size());
+      at = done;
+    }
+    if (done < text.size()) found.push_back({done, text.size(), false});
+  };
+}
+
+Matcher match_code_points(bool (*predicate)(char32_t)) {
+  return [predicate](std::string_view text, std::vector<Match>& found) {
+    size_t done = 0;
+    for (size_t at = 0; at < text.size();) {
+      const CodePoint c = decode_utf8(text, at);
+      if (predicate(c.value)) add_match(found, done, at, at + c.bytes);
+      at += c.bytes;
+    }
+    if (done < text.size()) found.push_back({done, text.size(), false});
+  };
+}
+
+Matcher match_regex(const std::string& pattern, const std::string& where) {
+  const auto regex = std::make_shared<Regex>(pattern, where);
+  return [regex](std::string_view text, std::vector<Match>& found) {
+    size_t done = 0;
+    regex->for_each(text, [&](size_t begin, size_t end) { add_match(found, done, begin, end); });
+    if (done < text.size()) found.push_back({done, text.size(), false});
+  };
+}
+
+void split_pieces(Pieces& pieces, const Splitter& splitter) {
+  const std::string_view text = pieces.text.view();
+  std::vector<PieceRange> ranges;
+  ranges.reserve(pieces.ranges.size() + text.size() / 4);
+  std::vector<Match> matches;
+  for (const PieceRange& piece : pieces.ranges) {
+    matches.clear();
+    splitter.matcher(text.substr(piece.begin, piece.end - piece.begin), matches);
+    if (splitter.invert) {
+      for (Match& match : matches) match.matched = !match.matched;
+    }
+    apply_behavior(splitter.behavior, matches);
+    for (const Match& match : matches) {
+      if (match.begin < match.end)
+        ranges.push_back({piece.begin + match.begin, piece.begin + match.end});
+    }
+  }
+  pieces.ranges.swap(ranges);
+}
+
+}  // namespace gradus

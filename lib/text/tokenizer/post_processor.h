@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The post-processors of tokenizer.json: what is put around the tokens of a text. Trimming of
+// offsets (trim_offsets) is not done: our spans keep the spaces that belong to a token.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "text/tokenizer.h"
+
+namespace gradus {
+
+// Adds special tokens with empty spans; `spans` is empty when none are wanted. Thread-safe.
+using PostProcessor = std::function<void(Encoding& encoding)>;
+
+// Throws naming an unknown type.
+PostProcessor read_post_processor(const Json& component, const std::string& where, int depth = 0);
+
+}  // namespace gradus

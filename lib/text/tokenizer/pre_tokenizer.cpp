@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer/pre_tokenizer.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "text/tokenizer/byte_chars.h"
+#include "text/tokenizer/component.h"
+#include "text/unicode.h"
+
+namespace gradus {
+namespace {
+
+// Where a component stands: whether it is the last one, and what to do with final bytes.
+struct Context {
+  FinalBytes bytes;
+  int depth;
+};
+
+constexpr const char* kGpt2Pattern =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+PreTokenizers splitting(Splitter splitter) {
+  return {.run = [splitter = std::move(splitter)](Pieces& p) { split_pieces(p, splitter); }};
+}
+
+// Rewrites every piece: edit(editor, piece) writes the new text of one.
+template <class Edit>
+void edit_pieces(Pieces& pieces, Edit&& edit) {
+  TextEditor editor(pieces.text);
+  for (PieceRange& piece : pieces.ranges) {
+    const size_t begin = editor.size();
+    edit(editor, piece);
+    piece = {begin, editor.size()};
+  }
+  pieces.text = editor.finish();
+}
+
+void put_before(TextEditor& editor, const std::string& prefix, const Pieces& pieces,
+                const PieceRange& piece) {
+  editor.put(prefix, piece.begin, piece.begin + decode_utf8(pieces.text.view(), piece.begin).bytes);
+}
+
+void add_prefix_space(Pieces& pieces) {
+  const std::string_view text = pieces.text.view();
+  bool needed = false;
+  for (const PieceRange& piece : pieces.ranges) needed |= text[piece.begin] != ' ';
+  if (!needed) return;
+  edit_pieces(pieces, [&](TextEditor& editor, const PieceRange& piece) {
+    if (text[piece.begin] != ' ') put_before(editor, " ", pieces, piece);
+    editor.keep(piece.begin, piece.end);
+  });
+}
+
+void write_bytes_as_chars(Pieces& pieces) {
+  const std::string_view text = pieces.text.view();
+  edit_pieces(pieces, [&](TextEditor& editor, const PieceRange& piece) {
+    for (size_t i = piece.begin; i < piece.end; ++i)
+      editor.put(byte_char(static_cast<unsigned char>(text[i])), i, i + 1);
+  });
+}
+
+PreTokenizers make_byte_level(const Json& component, const std::string& where, Context context) {
+  const bool prefix = json_get<bool>(component, "add_prefix_space", where);
+  const bool use_regex = json_get<bool>(component, "use_regex", true, where);
+  json_get<bool>(component, "trim_offsets", where);
+  const bool write = context.bytes == FinalBytes::kWritten;
+  const Splitter splitter{.matcher = use_regex ? match_regex(kGpt2Pattern, where) : Matcher()};
+  PreTokenizers made{.ends_in_bytes = true};
+  made.run = [prefix, write, splitter](Pieces& pieces) {
+    if (prefix) add_prefix_space(pieces);
+    if (splitter.matcher) split_pieces(pieces, splitter);
+    if (write) write_bytes_as_chars(pieces);
+  };
+  return made;
+}
+
+PreTokenizers make_split(const Json& component, const std::string& where, Context) {
+  const std::string behavior = json_get<std::string>(component, "behavior", where);
+  return splitting({.matcher = read_pattern(component, where),
+                    .behavior = read_behavior(behavior, where),
+                    .invert = json_get<bool>(component, "invert", where)});
+}
+
+PreTokenizers make_digits(const Json& component, const std::string& where, Context) {
+  const bool single = json_get<bool>(component, "individual_digits", where);
+  return splitting({.matcher = match_code_points(is_numeric),
+                    .behavior = single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous});
+}
+
+PreTokenizers make_punctuation(const Json& component, const std::string& where, Context) {
+  const auto behavior = json_get<std::string>(component, "behavior", "Isolated", where);
+  return splitting(
+      {.matcher = match_code_points(is_punctuation), .behavior = read_behavior(behavior, where)});
+}
+
+PreTokenizers make_whitespace(const Json&, const std::string& where, Context) {
+  return splitting(
+      {.matcher = match_regex(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
+                              R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)",
+                              where),
+       .behavior = SplitBehavior::kRemoved,
+       .invert = true});
+}
+
+PreTokenizers make_whitespace_split(const Json&, const std::string&, Context) {
+  return splitting(
+      {.matcher = match_code_points(is_white_space), .behavior = SplitBehavior::kRemoved});
+}
+
+PreTokenizers make_delimiter(const Json& component, const std::string& where, Context) {
+  return splitting({.matcher = match_literal(read_character(component, "delimiter", where)),
+                    .behavior = SplitBehavior::kRemoved});
+}
+
+PreTokenizers make_bert(const Json&, const std::string&, Context) {
+  const Splitter spaces{.matcher = match_code_points(is_white_space),
+                        .behavior = SplitBehavior::kRemoved};
+  const Splitter marks{.matcher = match_code_points(is_punctuation)};
+  return {.run = [spaces, marks](Pieces& pieces) {
+    split_pieces(pieces, spaces);
+    split_pieces(pieces, marks);
+  }};
+}
+
+PreTokenizers make_fixed_length(const Json& component, const std::string& where, Context) {
+  const int64_t length = json_get<int64_t>(component, "length", int64_t{5}, where);
+  if (length < 1) json_wrong_type(component.at("length"), "length", "at least 1", where);
+  const auto matcher = [length](std::string_view text, std::vector<Match>& found) {
+    for (size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+      for (int64_t i = 0; i < length && end < text.size(); ++i) end += decode_utf8(text, end).bytes;
+      found.push_back({begin, end, true});
+    }
+  };
+  return splitting({.matcher = matcher});
+}
+
+enum class Prepend { kFirst, kNever, kAlways };
+
+Prepend read_prepend(const Json& component, const std::string& where) {
+  static const Component<Prepend> kSchemes[] = {
+      {"first", Prepend::kFirst}, {"never", Prepend::kNever}, {"always", Prepend::kAlways}};
+  const auto name = json_get<std::string>(component, "prepend_scheme", "always", where);
+  const Prepend scheme = find_component(kSchemes, name, where + ": prepend_scheme");
+  if (json_get<bool>(component, "add_prefix_space", true, where)) return scheme;
+  if (component.contains("prepend_scheme") && scheme != Prepend::kNever)
+    throw Error({.what = "add_prefix_space does not agree with prepend_scheme", .where = where});
+  return Prepend::kNever;
+}
+
+bool wants_prefix(const Pieces& pieces, const PieceRange& piece, Prepend scheme,
+                  const std::string& mark) {
+  if (scheme == Prepend::kNever) return false;
+  const std::string_view text = pieces.text.view().substr(piece.begin, piece.end - piece.begin);
+  if (text[0] == ' ' || text.starts_with(mark)) return false;
+  return scheme == Prepend::kAlways || pieces.text.source(piece.begin, piece.end).begin == 0;
+}
+
+void write_spaces_as(Pieces& pieces, const std::string& mark, Prepend scheme) {
+  const std::string_view text = pieces.text.view();
+  edit_pieces(pieces, [&](TextEditor& editor, const PieceRange& piece) {
+    if (wants_prefix(pieces, piece, scheme, mark)) put_before(editor, mark, pieces, piece);
+    for (size_t at = piece.begin; at < piece.end;) {
+      const size_t space = std::min(text.substr(0, piece.end).find(' ', at), piece.end);
+      editor.keep(at, space);
+      if (space < piece.end) editor.put(mark, space, space + 1);
+      at = space + 1;
+    }
+  });
+}
+
+PreTokenizers make_metaspace(const Json& component, const std::string& where, Context) {
+  const std::string mark = read_character(component, "replacement", where);
+  const Prepend scheme = read_prepend(component, where);
+  const bool split = json_get<bool>(component, "split", true, where);
+  const Splitter splitter{.matcher = match_literal(mark),
+                          .behavior = SplitBehavior::kMergedWithNext};
+  PreTokenizers made{.needs_tracking = scheme == Prepend::kFirst};
+  made.run = [=](Pieces& pieces) {
+    write_spaces_as(pieces, mark, scheme);
+    if (split) split_pieces(pieces, splitter);
+  };
+  return made;
+}
+
+PreTokenizers make_sequence(const Json& component, const std::string& where, Context context) {
+  std::vector<PreTokenizer> steps;
+  PreTokenizers made;
+  const Json& list = json_array(component, "pretokenizers", where);
+  for (const Json& step : list) {
+    const bool last = steps.size() + 1 == list.size();
+    const auto part = read_pre_tokenizer(step, last ? context.bytes : FinalBytes::kWritten,
+                                         cat(where, "[", steps.size(), "]"), context.depth + 1);
+    made.ends_in_bytes = part.ends_in_bytes;
+    made.needs_tracking |= part.needs_tracking;
+    steps.push_back(part.run);
+  }
+  made.run = [steps](Pieces& pieces) {
+    for (const PreTokenizer& step : steps) step(pieces);
+  };
+  return made;
+}
+
+using Maker = PreTokenizers (*)(const Json&, const std::string&, Context);
+constexpr Component<Maker> kPreTokenizers[] = {
+    {"ByteLevel", make_byte_level},
+    {"Split", make_split},
+    {"Digits", make_digits},
+    {"Punctuation", make_punctuation},
+    {"Whitespace", make_whitespace},
+    {"WhitespaceSplit", make_whitespace_split},
+    {"CharDelimiterSplit", make_delimiter},
+    {"BertPreTokenizer", make_bert},
+    {"FixedLength", make_fixed_length},
+    {"Metaspace", make_metaspace},
+    {"Sequence", make_sequence},
+};
+
+}  // namespace
+
+PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes, const std::string& where,
+                                 int depth) {
+  check_component_depth(depth, where);
+  const std::string type = json_get<std::string>(component, "type", where);
+  return find_component(kPreTokenizers, type, where)(component, where, {bytes, depth});
+}
+
+}  // namespace gradus

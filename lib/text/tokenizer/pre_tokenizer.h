@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pre-tokenizers of tokenizer.json.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/json.h"
+#include "text/tokenizer/pieces.h"
+
+namespace gradus {
+
+// Cuts pieces into smaller ones; may also change the text. Thread-safe.
+using PreTokenizer = std::function<void(Pieces& pieces)>;
+
+struct PreTokenizers {
+  PreTokenizer run = {};
+  // The last step writes bytes as characters (ByteLevel). It is left out of `run` when so asked:
+  // the model then takes bytes, which gives the same tokens with less work.
+  bool ends_in_bytes = false;
+  // Needs the alignment of the text even when nobody asks for spans.
+  bool needs_tracking = false;
+};
+
+enum class FinalBytes { kWritten, kLeftOut };
+
+// Throws naming an unknown type.
+PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes, const std::string& where,
+                                 int depth = 0);
+
+}  // namespace gradus
