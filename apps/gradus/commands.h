@@ -7,5 +7,12 @@
 namespace gradus {
 
 Command doctor_command();
+Command model_import_command();
+Command model_inspect_command();
+Command model_forward_command();
+Command model_merge_command();
+Command tokenizer_encode_command();
+Command tokenizer_decode_command();
+Command tokenizer_chat_command();
 
 }  // namespace gradus

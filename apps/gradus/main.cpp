@@ -14,7 +14,12 @@
 namespace gradus {
 namespace {
 
-std::vector<Command> command_table() { return {doctor_command()}; }
+std::vector<Command> command_table() {
+  return {model_import_command(),     model_inspect_command(),
+          model_forward_command(),    model_merge_command(),
+          tokenizer_encode_command(), tokenizer_decode_command(),
+          tokenizer_chat_command(),   doctor_command()};
+}
 
 std::string overview(const std::vector<Command>& commands) {
   std::string text =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/folder.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/sum.h>
@@ -164,7 +165,7 @@ void build_quantized(Linear& layer, const std::vector<QuantizedPart>& parts,
 // Frees the dense weight of projections that will be quantised, so that it is never filled.
 void drop_dense(Transformer& model, const QuantizationConfig& q) {
   model.for_each_linear([&](Linear& layer) {
-    if (q.applies_to(layer.parts[0].name)) layer.weight = {};
+    if (q.applies_to(layer.parts[0].name)) layer.weight.reset();
   });
 }
 

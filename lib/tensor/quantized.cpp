@@ -51,12 +51,11 @@ void check_stored(const QuantizedTensor& stored, int64_t columns, const std::str
 }
 
 cpu::QuantShape shape_of(const QuantizedWeight& weight) {
-  return {
-      .format = weight.bits == 4 ? cpu::QuantFormat::kInt4Group : cpu::QuantFormat::kInt8Channel,
-      .n = weight.rows,
-      .k = weight.columns,
-      .group = weight.group_size == 0 ? weight.columns : weight.group_size,
-      .scale_dtype = cpu::DType::kFloat32};
+  return {.format = weight.bits == 4 ? cpu::QuantFormat::kInt4 : cpu::QuantFormat::kInt8,
+          .n = weight.rows,
+          .k = weight.columns,
+          .group = weight.group_size == 0 ? weight.columns : weight.group_size,
+          .scale_dtype = cpu::DType::kFloat32};
 }
 
 at::Tensor pack_for_cpu(const QuantizedWeight& weight, const QuantizedTensor& stored) {

@@ -15,7 +15,7 @@ namespace gradus {
 struct QuantizedTensor {
   int bits = 8;
   int64_t group_size = 0;
-  at::Tensor values, scales;
+  at::Tensor values{}, scales{};
 };
 
 // A weight ready for multiplication on its device. On the CPU it is repacked for the kernels, with

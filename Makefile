@@ -1,0 +1,47 @@
+# The few words a newcomer needs. `make quickstart` is the first one.
+.PHONY: quickstart quickstart-full serve-demo build test lint bench fuzz docs setup clean
+BUILD ?= build
+
+quickstart: ## install, build, and carry a model from L0 to L2 (about 30 minutes on 2 cores)
+	scripts/setup.sh --l0
+	$(MAKE) build
+	$(BUILD)/gradus run recipes/quickstart/pipeline.yaml
+	@scripts/quickstart_summary.sh
+
+quickstart-full: ## the same with larger budgets (hours)
+	scripts/setup.sh --l0
+	$(MAKE) build
+	$(BUILD)/gradus run recipes/quickstart/pipeline.yaml vars.budget=full
+
+serve-demo: ## serve the quickstart's quantised L2 on port 8080
+	$(BUILD)/gradus serve recipes/quickstart/serve.yaml
+
+setup: ## install what the build needs
+	scripts/setup.sh
+
+build: setup ## build/gradus
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset release -B $(BUILD)
+	cmake --build $(BUILD)
+
+test: ## build, then every test; makes a Python environment to compare with
+	scripts/setup.sh --l0 --tests
+	$(MAKE) build
+	ctest --test-dir $(BUILD) --output-on-failure
+
+lint: ## format, include directions, recipes, clang-tidy on changed files
+	scripts/setup.sh --lint
+	scripts/lint.sh $(BUILD)
+
+bench: ## speed, each beside its peer; one JSON line per bench
+	scripts/setup.sh --l0 --tests
+	$(MAKE) build
+	bench/run_all.sh $(BUILD)
+
+fuzz: ## each fuzz target for a minute
+	scripts/fuzz.sh 60
+
+docs: build ## the generated parts of docs/
+	scripts/generate_docs.sh $(BUILD)
+
+clean:
+	rm -rf $(BUILD)

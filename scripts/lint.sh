@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Format, include directions, recipes, data, and clang-tidy on the files changed since a revision.
+#   scripts/lint.sh [BUILD_DIR] [REVISION]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:-build}
+base=${2:-HEAD~1}
+status=0
+
+check() {
+  local name=$1
+  shift
+  if "$@"; then echo "[lint] $name: fine"; else echo "[lint] $name: FAILED"; status=1; fi
+}
+
+check_format() { git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror; }
+
+check_recipes() {
+  local ok=0 recipe command
+  while read -r recipe; do
+    command=$(sed -n 's/^# *gradus \([a-z-]*\).*/\1/p' "$recipe" | head -1)
+    [ -n "$command" ] || { echo "$recipe: the first comment must show the command that runs it"; ok=1; continue; }
+    "$build/gradus" "$command" "$recipe" --check || ok=1
+  done < <(git ls-files 'recipes/*.yaml' 'recipes/**/*.yaml')
+  return $ok
+}
+
+check_tidy() {
+  git rev-parse -q --verify "$base" >/dev/null || return 0
+  git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'apps/*.cpp' | head -12 |
+    xargs -r timeout 120 clang-tidy -p "$build" --quiet 2>/dev/null
+}
+
+check format check_format
+check "include directions" scripts/check_layers.py
+check "quickstart data" python3 scripts/check_quickstart_data.py
+check recipes check_recipes
+check clang-tidy check_tidy
+exit $status
