@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inference: many requests at once through one batching loop over a key/value cache of fixed size.
+//
+// Every step runs one forward pass over the next token of each running request together with a
+// bounded chunk of prompt tokens of waiting ones (chunked prefill), so that long prompts do not
+// stall others. All memory is taken when the engine is made. Requests are plain token ids: text,
+// templates and stop strings belong to the caller (serve, eval).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/transformer.h"
+
+namespace gradus {
+
+struct EngineOptions {
+  int64_t max_sequences = 8;      // running at once: slots of the cache
+  int64_t context_length = 2048;  // prompt + answer of one sequence
+  int64_t prefill_tokens = 512;   // prompt tokens per step, over all requests
+  int64_t max_queued = 64;        // waiting requests; submit() beyond it is refused
+};
+
+struct SamplingOptions {
+  double temperature = 1.0;  // 0: greedy
+  double top_p = 1.0;
+  int64_t top_k = 0;  // 0: off
+  double min_p = 0.0;
+  double frequency_penalty = 0.0;
+  double presence_penalty = 0.0;
+  uint64_t seed = 0;  // a request's tokens depend on its seed, never on what runs beside it
+};
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  // at least one token
+  int64_t max_tokens = 16;
+  SamplingOptions sampling;
+  std::vector<int32_t> stop_tokens;  // ends the answer; the stop token itself is reported last
+  int64_t top_logprobs = -1;         // -1: none; n >= 0: the chosen token's and the n best
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0;
+};
+
+struct GeneratedToken {
+  int32_t id = 0;
+  float logprob = 0;  // only with top_logprobs >= 0
+  std::vector<TokenLogprob> top;
+};
+
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
+
+// Called on the engine's thread, in order; must return quickly. The last call has a reason.
+// kNone: one token follows. kStop: `token` is the stop token. Otherwise there is no token.
+struct GenerationEvent {
+  const GeneratedToken* token = nullptr;
+  FinishReason finish = FinishReason::kNone;
+  std::string error;
+};
+using GenerationCallback = std::function<void(const GenerationEvent&)>;
+
+struct EngineStatus {
+  int64_t running = 0, queued = 0;
+  int64_t cached_tokens = 0, cache_capacity_tokens = 0, cache_bytes = 0;
+  int64_t prompt_tokens_total = 0, generated_tokens_total = 0, steps_total = 0;
+  double last_step_seconds = 0;  // and when it ended, for liveness
+  double seconds_since_last_step = 0;
+};
+
+class Engine {
+ public:
+  // The model is shared and never changed.
+  Engine(std::shared_ptr<const Transformer> model, const EngineOptions& options);
+  ~Engine();  // cancels what is running
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Queues a request and returns its number, or 0 when the queue is full. Throws gradus::Error for
+  // a request that can never run (empty, too long, ids outside the vocabulary). Thread-safe.
+  uint64_t submit(GenerationRequest request, GenerationCallback callback);
+  // The request ends with kCancelled within one step, wherever it is. Thread-safe; unknown or
+  // finished numbers are ignored.
+  void cancel(uint64_t request);
+  EngineStatus status() const;
+
+  const EngineOptions& options() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Blocking use without a thread of its own: eval, tools.
+std::vector<GeneratedToken> generate(const Transformer& model, const GenerationRequest& request,
+                                     int64_t context_length);
+
+struct ContinuationScore {
+  double log_prob = 0;  // sum over the continuation's tokens
+  bool greedy = false;  // every token was the most likely one
+};
+
+// Log-likelihoods of several continuations of one prompt; the prompt is computed once. The prompt
+// needs at least one token. prompt + continuation must fit `context_length`.
+std::vector<ContinuationScore> score_continuations(
+    const Transformer& model, const std::vector<int32_t>& prompt,
+    const std::vector<std::vector<int32_t>>& continuations);
+
+}  // namespace gradus
