@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/formats/gguf_cursor.h"
 
 namespace gradus {
 namespace {
@@ -27,164 +28,11 @@ constexpr GgufTypeInfo kTypes[] = {
     {GgufType::kBF16, "BF16", 1, 2},
 };
 
-constexpr uint64_t kMaxDimensions = 4;      // GGML_MAX_DIMS
-constexpr uint64_t kMaxTensorName = 63;     // GGML_MAX_NAME with its NUL
-constexpr uint64_t kMaxKeyLength = 65'535;  // the format's own limit
-constexpr uint64_t kMaxArrayElements =
-    10'000'000;  // over all keys; the largest vocabularies have 1 M
+constexpr uint64_t kMaxDimensions = 4;   // GGML_MAX_DIMS
+constexpr uint64_t kMaxTensorName = 63;  // GGML_MAX_NAME with its NUL
 constexpr uint64_t kMaxAlignment = 1 << 20;
 
-enum class ValueType : uint32_t {
-  kU8,
-  kI8,
-  kU16,
-  kI16,
-  kU32,
-  kI32,
-  kF32,
-  kBool,
-  kString,
-  kArray,
-  kU64,
-  kI64,
-  kF64
-};
-
-// The least bytes that one value takes in the file.
-constexpr uint64_t kLeastBytes[] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
-
-// A position in the image; each read is checked against what is left.
-class Cursor {
- public:
-  Cursor(std::span<const std::byte> image, const std::string& where)
-      : image_(image), where_(where) {}
-
-  size_t position() const { return position_; }
-  size_t left() const { return image_.size() - position_; }
-  // What is being read, for errors.
-  void enter(std::string part) { part_ = std::move(part); }
-  std::string place() const { return part_.empty() ? where_ : where_ + ": " + part_; }
-
-  [[noreturn]] void fail(std::string what, std::string expected = {},
-                         std::string found = {}) const {
-    throw Error({.what = std::move(what),
-                 .where = place(),
-                 .expected = std::move(expected),
-                 .found = std::move(found)});
-  }
-
-  std::span<const std::byte> take(uint64_t bytes) {
-    if (bytes > left())
-      fail("the file is truncated or corrupt", cat(bytes, " more bytes"), cat(left()));
-    const auto taken = image_.subspan(position_, bytes);
-    position_ += bytes;
-    return taken;
-  }
-
-  template <class T>
-  T read() {
-    T value;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
-  }
-
-  // A count of things that take at least `least_bytes` each.
-  uint64_t count(const char* of, uint64_t least_bytes, uint64_t most) {
-    const auto number = read<uint64_t>();
-    const uint64_t bound = std::min<uint64_t>(most, left() / least_bytes);
-    if (number > bound) fail(cat("impossible number of ", of), cat("at most ", bound), cat(number));
-    return number;
-  }
-
-  std::string_view text(const char* of, uint64_t most) {
-    const uint64_t length = count(of, 1, most);
-    const auto bytes = take(length);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-
- private:
-  std::span<const std::byte> image_;
-  const std::string& where_;
-  std::string part_;
-  size_t position_ = 0;
-};
-
-Json read_bool(Cursor& cursor) {
-  const auto byte = cursor.read<uint8_t>();
-  if (byte > 1) cursor.fail("a truth value must be 0 or 1", {}, cat(int{byte}));
-  return byte == 1;
-}
-
-Json read_scalar(Cursor& cursor, ValueType type) {
-  switch (type) {
-    case ValueType::kU8:
-      return cursor.read<uint8_t>();
-    case ValueType::kI8:
-      return cursor.read<int8_t>();
-    case ValueType::kU16:
-      return cursor.read<uint16_t>();
-    case ValueType::kI16:
-      return cursor.read<int16_t>();
-    case ValueType::kU32:
-      return cursor.read<uint32_t>();
-    case ValueType::kI32:
-      return cursor.read<int32_t>();
-    case ValueType::kU64:
-      return cursor.read<uint64_t>();
-    case ValueType::kI64:
-      return cursor.read<int64_t>();
-    case ValueType::kF32:
-      return static_cast<double>(cursor.read<float>());
-    case ValueType::kF64:
-      return cursor.read<double>();
-    case ValueType::kBool:
-      return read_bool(cursor);
-    case ValueType::kString:
-      return std::string(cursor.text("bytes in a string", std::numeric_limits<uint64_t>::max()));
-    case ValueType::kArray:
-      break;
-  }
-  cursor.fail("an array inside an array is not supported");
-}
-
-ValueType read_type(Cursor& cursor) {
-  const auto type = cursor.read<uint32_t>();
-  if (type >= std::size(kLeastBytes)) cursor.fail("unknown value type", "0 to 12", cat(type));
-  return static_cast<ValueType>(type);
-}
-
-Json read_value(Cursor& cursor, uint64_t& elements_left) {
-  const ValueType type = read_type(cursor);
-  if (type != ValueType::kArray) return read_scalar(cursor, type);
-  const ValueType item = read_type(cursor);
-  const uint64_t count =
-      cursor.count("array elements", kLeastBytes[static_cast<size_t>(item)], elements_left);
-  elements_left -= count;
-  Json::array_t array;
-  array.reserve(count);
-  for (uint64_t i = 0; i < count; ++i) array.push_back(read_scalar(cursor, item));
-  return array;
-}
-
-Json read_metadata(Cursor& cursor, uint64_t count) {
-  // ordered_json looks each key up in a list; a set keeps files with many keys linear.
-  Json::object_t metadata;
-  std::unordered_set<std::string_view> keys;
-  uint64_t elements_left = kMaxArrayElements;
-  for (uint64_t i = 0; i < count; ++i) {
-    cursor.enter(cat("metadata key ", i));
-    const std::string_view key = cursor.text("bytes in a key", kMaxKeyLength);
-    if (key.empty()) cursor.fail("the key is empty");
-    cursor.enter("key '" + printable(key) + "'");
-    if (!keys.insert(key).second) cursor.fail("duplicate key");
-    Json value = read_value(cursor, elements_left);
-    metadata.emplace_back(std::string(key), std::move(value));
-  }
-  cursor.enter({});
-  return metadata;
-}
-
-uint64_t alignment_of(const Json& metadata, const Cursor& cursor) {
+uint64_t alignment_of(const Json& metadata, const GgufCursor& cursor) {
   if (!metadata.contains("general.alignment")) return 32;
   const Json& value = metadata["general.alignment"];
   const uint64_t alignment = value.is_number_unsigned() ? value.get<uint64_t>() : 0;
@@ -201,7 +49,7 @@ struct Placed {
   uint64_t begin = 0, bytes = 0;
 };
 
-const GgufTypeInfo& read_tensor_type(Cursor& cursor) {
+const GgufTypeInfo& read_tensor_type(GgufCursor& cursor) {
   const auto number = cursor.read<uint32_t>();
   for (const GgufTypeInfo& info : kTypes) {
     if (static_cast<uint32_t>(info.type) == number) return info;
@@ -211,7 +59,7 @@ const GgufTypeInfo& read_tensor_type(Cursor& cursor) {
               cat("ggml type ", number));
 }
 
-std::vector<int64_t> read_shape(Cursor& cursor) {
+std::vector<int64_t> read_shape(GgufCursor& cursor) {
   const auto rank = cursor.read<uint32_t>();
   if (rank > kMaxDimensions)
     cursor.fail("too many dimensions", cat("at most ", kMaxDimensions), cat(rank));
@@ -225,7 +73,7 @@ std::vector<int64_t> read_shape(Cursor& cursor) {
   return shape;
 }
 
-uint64_t data_bytes(const Cursor& cursor, const GgufTensor& tensor, const GgufTypeInfo& info) {
+uint64_t data_bytes(const GgufCursor& cursor, const GgufTensor& tensor, const GgufTypeInfo& info) {
   if (tensor.row_elements() % info.block_elements != 0) {
     cursor.fail(cat("a row is not a whole number of ", info.name, " blocks"),
                 cat("a multiple of ", info.block_elements), cat(tensor.row_elements()));
@@ -237,7 +85,7 @@ uint64_t data_bytes(const Cursor& cursor, const GgufTensor& tensor, const GgufTy
   return static_cast<uint64_t>(bytes);
 }
 
-Placed read_tensor_entry(Cursor& cursor, uint64_t alignment) {
+Placed read_tensor_entry(GgufCursor& cursor, uint64_t alignment) {
   const std::string_view name = cursor.text("bytes in a tensor name", kMaxTensorName);
   if (name.empty()) cursor.fail("the tensor name is empty");
   cursor.enter("tensor '" + printable(name) + "'");
@@ -255,7 +103,7 @@ Placed read_tensor_entry(Cursor& cursor, uint64_t alignment) {
   return placed;
 }
 
-std::vector<Placed> read_tensor_table(Cursor& cursor, uint64_t count, uint64_t alignment) {
+std::vector<Placed> read_tensor_table(GgufCursor& cursor, uint64_t count, uint64_t alignment) {
   std::vector<Placed> table;
   table.reserve(count);
   std::unordered_set<std::string> names;
@@ -289,7 +137,7 @@ void check_ranges(const std::vector<Placed>& table, uint64_t available, const st
   }
 }
 
-void check_magic(Cursor& cursor) {
+void check_magic(GgufCursor& cursor) {
   const auto magic = cursor.take(4);
   if (std::memcmp(magic.data(), "GGUF", 4) != 0) cursor.fail("is not a GGUF file", "magic 'GGUF'");
   const auto version = cursor.read<uint32_t>();
@@ -313,7 +161,7 @@ int64_t GgufTensor::elements() const {
 }
 
 GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where) {
-  Cursor cursor(image, where);
+  GgufCursor cursor(image, where);
   check_magic(cursor);
   constexpr uint64_t kLeastTensorEntry = 8 + 1 + 4 + 4 + 8;
   constexpr uint64_t kLeastKeyValue = 8 + 1 + 4 + 1;
@@ -322,7 +170,7 @@ GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where)
   const uint64_t key_count = cursor.count("metadata keys", kLeastKeyValue, no_limit);
 
   GgufImage result;
-  result.metadata = read_metadata(cursor, key_count);
+  result.metadata = read_gguf_metadata(cursor, key_count);
   const uint64_t alignment = alignment_of(result.metadata, cursor);
   std::vector<Placed> table = read_tensor_table(cursor, tensor_count, alignment);
   const uint64_t data_begin = (cursor.position() + alignment - 1) / alignment * alignment;

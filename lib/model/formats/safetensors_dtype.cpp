@@ -10,18 +10,22 @@
 namespace gradus {
 namespace {
 
-constexpr SafetensorsDtype kDtypes[] = {
-    {"BOOL", 1},    {"U8", 1},          {"I8", 1},          {"F8_E5M2", 1}, {"F8_E4M3", 1},
-    {"F8_E8M0", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1}, {"I16", 2},     {"U16", 2},
-    {"F16", 2},     {"BF16", 2},        {"I32", 4},         {"U32", 4},     {"F32", 4},
-    {"C64", 8},     {"F64", 8},         {"I64", 8},         {"U64", 8}};
+struct Dtype {
+  const char* name;
+  int64_t item_bytes;
+};
+
+constexpr Dtype kDtypes[] = {{"BOOL", 1},    {"U8", 1},      {"I8", 1},          {"F8_E5M2", 1},
+                             {"F8_E4M3", 1}, {"F8_E8M0", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E5M2FNUZ", 1},
+                             {"I16", 2},     {"U16", 2},     {"F16", 2},         {"BF16", 2},
+                             {"I32", 4},     {"U32", 4},     {"F32", 4},         {"C64", 8},
+                             {"F64", 8},     {"I64", 8},     {"U64", 8}};
 
 }  // namespace
 
 size_t safetensors_dtype_rank(const std::string& dtype, const std::string& where) {
-  const auto found =
-      std::find_if(std::begin(kDtypes), std::end(kDtypes),
-                   [&](const SafetensorsDtype& entry) { return dtype == entry.name; });
+  const auto found = std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                                  [&](const Dtype& entry) { return dtype == entry.name; });
   if (found != std::end(kDtypes)) return static_cast<size_t>(found - std::begin(kDtypes));
   throw Error({.what = "dtype is not supported",
                .where = where,

@@ -3,15 +3,10 @@
 // order of the data that a writer lays out (widest first).
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 
 namespace gradus {
-
-struct SafetensorsDtype {
-  const char* name;
-  int64_t item_bytes;
-};
 
 // The dtype's rank in that order; throws naming `where` when it is unknown or sub-byte.
 size_t safetensors_dtype_rank(const std::string& dtype, const std::string& where);
