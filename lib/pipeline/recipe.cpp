@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline/recipe.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/error.h"
+#include "pipeline/expand.h"
+#include "recipe/overrides.h"
+
+namespace gradus {
+namespace {
+
+// A name is also the name of a folder and a part of an override's key.
+bool is_stage_name(const std::string& name) {
+  const auto allowed = [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; };
+  const bool number =
+      std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
+  return !name.empty() && name.size() <= 64 && !number &&
+         std::all_of(name.begin(), name.end(), allowed);
+}
+
+}  // namespace
+
+void StageRecipe::check(Problems& problems) const {
+  if (!is_stage_name(name))
+    problems.add("name", "is not a name (letters, digits, - and _, not a number, at most 64)");
+  if (recipe.node() && !recipe_file.empty())
+    problems.add("recipe_file", "a stage has a recipe or a recipe_file, not both");
+  if (overrides.node() && recipe_file.empty())
+    problems.add("overrides", "are for a recipe_file; change the recipe itself");
+}
+
+void PipelineRecipe::check(Problems& problems) const {
+  for (size_t i = 0; i < stages.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (stages[i].name == stages[j].name)
+        problems.add(cat("stages.", i, ".name"), "another stage has this name");
+    }
+  }
+}
+
+PipelineRecipe load_pipeline_recipe(const fs::path& file,
+                                    const std::vector<std::string>& overrides) {
+  const RecipeNode root = read_recipe(file);
+  Problems problems;
+  YamlPtr tree = apply_overrides(root.node(), number_stages(overrides, *root.node()), problems);
+  tree = expand_pipeline(tree, problems);
+  problems.throw_if_any();
+  return load_recipe<PipelineRecipe>(RecipeNode(tree, ""));
+}
+
+RecipeNode stage_recipe_node(const StageRecipe& stage) {
+  if (stage.recipe_file.empty()) return stage.recipe;
+  const RecipeNode file = read_recipe(stage.recipe_file);
+  if (!stage.overrides.node()) return file;
+  return {merge_trees(file.node(), stage.overrides.node()), ""};
+}
+
+}  // namespace gradus
