@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the struct to JSON and YAML, and the paths in it.
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
-#include "base/error.h"
 #include "recipe/recipe.h"
 #include "recipe/validate.h"
 #include "recipe/yaml_node.h"
@@ -58,11 +58,45 @@ bool is_plain_safe(const std::string& text) {
   return std::find(kWords.begin(), kWords.end(), lower) == kWords.end();
 }
 
-// Quoted JSON text is YAML 1.2 too.
+// Quoted JSON text is YAML too, but what YAML calls unprintable must be escaped: other readers
+// refuse it, or fold it as a line break.
+std::string quoted_text(const std::string& text) {
+  static constexpr std::array<std::pair<const char*, const char*>, 6> kEscapes = {
+      {{"\x7f", "\\u007f"},
+       {"\u2028", "\\u2028"},
+       {"\u2029", "\\u2029"},
+       {"\ufeff", "\\ufeff"},
+       {"\ufffe", "\\ufffe"},
+       {"\uffff", "\\uffff"}}};
+  std::string out = Json(text).dump();
+  const auto replace_all = [&out](const std::string& from, const std::string& to) {
+    for (size_t i = out.find(from); i != std::string::npos; i = out.find(from, i + to.size())) {
+      out.replace(i, from.size(), to);
+    }
+  };
+  for (const auto& [from, to] : kEscapes) replace_all(from, to);
+  for (int c = 0x80; c < 0xa0; ++c) {  // U+0080 to U+009F
+    const char hex[] = {"0123456789abcdef"[c >> 4], "0123456789abcdef"[c & 15], '\0'};
+    replace_all(std::string("\xc2") + static_cast<char>(c), std::string("\\u00") + hex);
+  }
+  return out;
+}
+
+// "2.0e-05": without the dot, readers of YAML 1.1 take it for text.
+std::string number_text(const Json& value) {
+  std::string text = value.dump();
+  const size_t exponent = text.find('e');
+  if (exponent != std::string::npos && text.find('.') == std::string::npos) {
+    text.insert(exponent, ".0");
+  }
+  return text;
+}
+
 std::string scalar_text(const Json& value) {
+  if (value.is_number_float()) return number_text(value);
   if (!value.is_string()) return value.dump();
   const auto& text = value.get_ref<const std::string&>();
-  return is_plain_safe(text) ? text : value.dump();
+  return is_plain_safe(text) ? text : quoted_text(text);
 }
 
 void write_block(std::string& out, const Json& value, const std::string& indent);

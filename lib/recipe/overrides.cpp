@@ -37,6 +37,9 @@ std::vector<std::string> split_key(const std::string& key) {
 Override parse_override(const std::string& text, const Place& place) {
   Override override;
   override.place = place;
+  if (first_bad_byte(text) != std::string::npos) {
+    throw BadOverride{"has a byte that is not allowed (expected UTF-8 text)"};
+  }
   const size_t equals = text.find('=');
   if (equals == std::string::npos) throw BadOverride{"expected key=value or key.sub=value"};
   override.appends = equals > 0 && text[equals - 1] == '+';

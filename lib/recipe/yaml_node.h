@@ -49,6 +49,10 @@ struct YamlNode {
 // of `origin` if that has a line (a file: line 1, column 1), else all at `origin` (an override).
 YamlPtr parse_yaml(std::string_view text, const Place& origin, Problems& problems);
 
+// The offset of the first byte that YAML does not allow (broken UTF-8, control characters), npos
+// when there is none. yaml-cpp takes \x04 for the end of the text and keeps broken UTF-8.
+size_t first_bad_byte(std::string_view text);
+
 // At most kMaxYamlBytes of a file; throws gradus::Error.
 std::string read_yaml_file(const fs::path& path);
 

@@ -148,7 +148,7 @@ class TreeBuilder : public YAML::EventHandler {
   // Only text can be a key: a map or list in its place is refused when it opens.
   static void require_key(const Frame& frame, const Place& where) {
     if (frame.node.kind == YamlNode::Kind::kMap && !frame.has_key) {
-      throw Refused{where, "a key must be text, not a map or list"};
+      throw Refused{where, "a key must be text, not a map or list; hint: is a bracket left open?"};
     }
   }
   static void start_entry(Frame& frame, const YamlNode& key) {
@@ -215,25 +215,6 @@ size_t utf8_length(unsigned char lead) {
   return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
 }
 
-// The offset of the first byte that YAML does not allow. yaml-cpp takes \x04 for the end of the
-// text and replaces broken UTF-8 silently.
-size_t first_bad_byte(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = utf8_length(lead);
-    if (length == 0 || i + length > text.size()) return i;
-    if ((lead < 0x20 && lead != '\n' && lead != '\r' && lead != '\t')) return i;
-    for (size_t j = 1; j < length; ++j) {
-      if ((text[i + j] & 0xc0) != 0x80) return i;
-    }
-    const auto second = static_cast<unsigned char>(length > 1 ? text[i + 1] : 0);
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0)) return i;
-    if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90)) return i;
-    i += length;
-  }
-  return std::string_view::npos;
-}
-
 void refuse_bad_bytes(std::string_view text, const Place& origin) {
   const size_t bad = first_bad_byte(text);
   if (bad == std::string_view::npos) return;
@@ -269,6 +250,23 @@ std::string syntax_message(const YAML::Exception& error, std::string_view text) 
 }
 
 }  // namespace
+
+size_t first_bad_byte(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = utf8_length(lead);
+    if (length == 0 || i + length > text.size()) return i;
+    if ((lead < 0x20 && lead != '\n' && lead != '\r' && lead != '\t')) return i;
+    for (size_t j = 1; j < length; ++j) {
+      if ((text[i + j] & 0xc0) != 0x80) return i;
+    }
+    const auto second = static_cast<unsigned char>(length > 1 ? text[i + 1] : 0);
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second >= 0xa0)) return i;
+    if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second >= 0x90)) return i;
+    i += length;
+  }
+  return std::string_view::npos;
+}
 
 YamlPtr parse_yaml(std::string_view text, const Place& origin, Problems& problems) {
   TreeBuilder builder(origin, problems);

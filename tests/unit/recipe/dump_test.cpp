@@ -54,7 +54,7 @@ next: {}
 train:
   output: runs/x
   optimizer:
-    lr: 2e-05
+    lr: 2.0e-05
     min_lr: 0.0
     warmup_steps: 0
     schedule: cosine
@@ -78,6 +78,15 @@ TEST_CASE("every text survives the dump") {
       CHECK(again.name == text);
     }
   }
+}
+
+TEST_CASE("what other readers of YAML refuse is escaped") {
+  Recipe recipe = load("");
+  recipe.name = "\x7f \u0080 \u0085 \u009f \u00a0 \u2028 \u2029 \ufeff \uffff \U0001f642";
+  const std::string dumped = dump_recipe(recipe);
+  CHECK(dumped.find(R"("\u007f \u0080 \u0085 \u009f)") != std::string::npos);
+  CHECK(dumped.find(R"(\u2028 \u2029 \ufeff \uffff)") != std::string::npos);
+  CHECK(parse_recipe<Recipe>(dumped, "dump").name == recipe.name);
 }
 
 TEST_CASE("the canonical form does not depend on the order of writing") {

@@ -8,7 +8,8 @@ using namespace gradus;
 using namespace gradus::sample;
 
 TEST_CASE("help shows every key with type, default, rules and help") {
-  CHECK(recipe_help<Recipe>() == R"(  seed              integer = 1        seed of every random choice
+  CHECK(recipe_help<Recipe>() ==
+        R"(  seed              integer = 1        seed of every random choice
   shuffle           true|false = true  whether documents are shuffled
   name              text               shown in reports
   clip              number = 1.0       largest gradient norm [> 0]

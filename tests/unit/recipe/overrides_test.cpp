@@ -60,6 +60,11 @@ TEST_CASE("overrides are checked although the file cannot be parsed") {
   CHECK(load_error("a: [1\n", {"b"}).find("override 'b': expected key=value") != std::string::npos);
 }
 
+TEST_CASE("an override is text") {
+  CHECK(load_error("", {"task.\xff=1"}).ends_with("not allowed (expected UTF-8 text)"));
+  CHECK(load_error("", {std::string("task.a\0=1", 9)}).ends_with("(expected UTF-8 text)"));
+}
+
 TEST_CASE("an override that breaks a rule is named") {
   CHECK(load_error("clip: 3\n", {"clip=-1"}) ==
         "override 'clip=-1': clip: out of range (expected > 0, found -1)");

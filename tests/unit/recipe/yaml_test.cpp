@@ -64,7 +64,8 @@ TEST_CASE("what recipes do not use is refused") {
   CHECK(free_error("v: 1\n---\nv: 2\n").find("a second document") != std::string::npos);
   CHECK(free_error("v: !!str 1\n") ==
         "r.yaml:1:4: tags are not used in recipes (found 'tag:yaml.org,2002:str')");
-  CHECK(free_error("v: {[1]: 2}\n") == "r.yaml:1:5: a key must be text, not a map or list");
+  CHECK(free_error("v: {[1]: 2}\n") ==
+        "r.yaml:1:5: a key must be text, not a map or list; hint: is a bracket left open?");
   CHECK(free_error("v: {~: 2}\n").ends_with("a key must be text, found nothing"));
   CHECK(free_error("v: &a [*a]\n") == "r.yaml:1:8: an alias may not stand inside its own anchor");
   CHECK(free_error("v: {<<: 3}\n").ends_with("'<<' merges maps, found '3'"));
