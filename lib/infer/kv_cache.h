@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and values of running sequences. A slot holds one sequence; all memory is taken at once and
+// nothing is copied or grown while tokens are added. Layout per layer: [slots, Hkv, capacity, Dh],
+// so that a head's keys are one stream for the decode kernel.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "model/attention.h"
+#include "model/config.h"
+
+namespace gradus {
+
+struct CacheShape {
+  int64_t slots = 1;
+  int64_t capacity = 0;  // tokens per slot
+};
+
+class KvCache {
+ public:
+  KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dtype, c10::Device device);
+
+  // Keys or values of one slot, [Hkv, capacity, Dh]; a view.
+  at::Tensor keys(int64_t layer, int64_t slot) const {
+    return keys_[static_cast<size_t>(layer)].select(0, slot);
+  }
+  at::Tensor values(int64_t layer, int64_t slot) const {
+    return values_[static_cast<size_t>(layer)].select(0, slot);
+  }
+  // Makes the first `tokens` positions of slot `to` equal to those of slot `from`.
+  void copy_prefix(int64_t from, int64_t to, int64_t tokens);
+
+  const CacheShape& shape() const { return shape_; }
+  int64_t bytes() const;
+
+ private:
+  CacheShape shape_;
+  std::vector<at::Tensor> keys_, values_;  // per layer
+};
+
+// Consecutive new tokens of the sequence in `slot`, whose first `past` tokens are cached.
+struct CachedSegment {
+  int64_t slot = 0;
+  int64_t past = 0;
+  int64_t count = 0;
+};
+
+// Attention of one forward pass over a cache: stores the new keys and values, then attends each
+// segment to its own past. Segments lie one after the other in the flat tokens. No gradients.
+class CachedAttention : public Attention {
+ public:
+  CachedAttention(KvCache& cache, std::vector<CachedSegment> segments);
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const ops::AttentionOptions& options) override;
+
+ private:
+  void store(int64_t layer, const at::Tensor& k, const at::Tensor& v);
+  void decode(int64_t layer, const at::Tensor& q, at::Tensor& out,
+              const ops::AttentionOptions& options);
+
+  KvCache& cache_;
+  std::vector<CachedSegment> segments_;
+  std::vector<int64_t> starts_;  // first flat token of each segment
+  at::Tensor workspace_;
+};
+
+}  // namespace gradus
