@@ -16,8 +16,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const gradus::StoredTensor& tensor = file.tensors.at(name);
       auto bytes = static_cast<size_t>(gradus::safetensors_item_bytes(tensor.dtype, name));
       for (const int64_t extent : tensor.shape) bytes *= static_cast<size_t>(extent);
-      const bool inside = tensor.bytes.empty() || (tensor.bytes.data() >= image.data() &&
-                                                   tensor.bytes.data() + bytes <= image.data() + size);
+      const bool inside =
+          tensor.bytes.empty() || (tensor.bytes.data() >= image.data() &&
+                                   tensor.bytes.data() + bytes <= image.data() + size);
       if (tensor.bytes.size() != bytes || !inside) std::abort();
       total += bytes;
     }
