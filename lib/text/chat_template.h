@@ -30,17 +30,17 @@ struct ContentSpan {
 
 struct RenderedChat {
   std::string text;
-  std::vector<ContentSpan> contents;      // in text order
-  std::vector<TextSpan> generations;      // bodies of {% generation %} blocks
+  std::vector<ContentSpan> contents;  // in text order
+  std::vector<TextSpan> generations;  // bodies of {% generation %} blocks
 };
 
 struct ChatInput {
   Json messages = Json::array();
-  Json tools;                             // null: absent
+  Json tools;  // null: absent
   bool add_generation_prompt = false;
-  std::string bos_token, eos_token;
-  Json extra = Json::object();            // further variables, e.g. enable_thinking
-  std::optional<std::time_t> now;         // for strftime_now; the clock when absent
+  std::string bos_token, eos_token;  // undefined in the template when empty
+  Json extra = Json::object();       // further variables, e.g. enable_thinking
+  std::optional<std::time_t> now;    // for strftime_now; the clock when absent
 };
 
 class ChatTemplate {
