@@ -62,7 +62,7 @@ struct PackingOptions {
   OverflowPolicy on_overflow = OverflowPolicy::kError;
   Packing packing = Packing::kPacked;
   // Shuffles the pieces before packing; without a seed they keep the order of the documents.
-  std::optional<uint64_t> seed;
+  std::optional<uint64_t> seed = {};
 };
 
 // The sequences of one source. Their order here is arbitrary; the plan shuffles them every epoch.

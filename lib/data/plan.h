@@ -27,7 +27,7 @@ std::vector<SequenceGroup> group_sequences(const SequenceGroup& sequences,
 PackedBatch make_batch(const SequenceGroup& sequences, const std::vector<PackedSource>& sources);
 
 struct PlanOptions {
-  BatchRecipe batch;
+  BatchRecipe batch = {};
   int64_t context_length = 1024;
   ExhaustedPolicy on_exhausted = ExhaustedPolicy::kError;
   uint64_t seed = 0;

@@ -33,7 +33,7 @@ class RecordReader {
 
 struct ReaderOptions {
   FileFormat format = FileFormat::kAuto;
-  std::string separator;          // plain text only
+  std::string separator = {};     // plain text only
   std::string text_key = "text";  // plain text only: the key that the document gets
   int64_t max_record_bytes = 16 << 20;
 };

@@ -46,10 +46,10 @@ struct SourceRecipe {
   std::string text_key = "text";
   std::string messages_key;
   std::string separator;
-  std::optional<double> share;
-  std::optional<int64_t> max_epochs;
-  std::optional<int64_t> max_documents;
-  std::optional<OverflowPolicy> on_overflow;
+  std::optional<double> share = {};
+  std::optional<int64_t> max_epochs = {};
+  std::optional<int64_t> max_documents = {};
+  std::optional<OverflowPolicy> on_overflow = {};
   std::string licence;
 
   template <class V>
@@ -103,20 +103,20 @@ struct DataRecipe {
     v("add_special_tokens", add_special_tokens,
       "let the tokenizer insert its own special tokens (usually BOS) into text documents");
     v("on_exhausted", on_exhausted, "when a source reaches max_epochs before the plan is full");
-    v("cache_dir", cache_dir, "folder of the token cache", rule::required, rule::path_output);
+    v("cache_dir", cache_dir, "folder of the token cache", rule::required, rule::path_cache);
   }
   void check(Problems& problems) const;
 };
 
 // How sequences become optimizer steps, and how many of them there are.
 struct BatchRecipe {
-  std::optional<int64_t> tokens_per_step;
-  std::optional<int64_t> sequences_per_step;
-  std::optional<int64_t> tokens_per_micro_batch;
-  std::optional<int64_t> sequences_per_micro_batch;
-  std::optional<double> epochs;
-  std::optional<int64_t> tokens;
-  std::optional<int64_t> steps;
+  std::optional<int64_t> tokens_per_step = {};
+  std::optional<int64_t> sequences_per_step = {};
+  std::optional<int64_t> tokens_per_micro_batch = {};
+  std::optional<int64_t> sequences_per_micro_batch = {};
+  std::optional<double> epochs = {};
+  std::optional<int64_t> tokens = {};
+  std::optional<int64_t> steps = {};
 
   template <class V>
   void visit(V& v) {

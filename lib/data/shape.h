@@ -16,7 +16,7 @@ namespace gradus {
 
 struct RowKeys {
   std::string text_key = "text";
-  std::string messages_key;  // empty: the usual key of the shape
+  std::string messages_key = {};  // empty: the usual key of the shape
 };
 
 struct DetectedShape {
