@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/parameters.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+
+namespace gradus {
+namespace {
+
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+
+bool starts_with(const std::string& text, const std::string& prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
+
+// Name prefixes of what method freeze trains.
+std::vector<std::string> trained_prefixes(const FreezeRecipe& recipe, const ModelConfig& config) {
+  const int64_t L = config.num_hidden_layers;
+  std::vector<int64_t> layers = recipe.layers;
+  for (int64_t i = std::max<int64_t>(0, L - recipe.last_layers.value_or(0)); i < L; ++i)
+    layers.push_back(i);
+  std::vector<std::string> prefixes;
+  for (const int64_t layer : layers) {
+    if (layer >= L)
+      throw Error({.what = "the model has no such layer",
+                   .where = "freeze.layers",
+                   .expected = cat("layers below ", L),
+                   .found = std::to_string(layer)});
+    prefixes.push_back(cat("model.layers.", layer, "."));
+  }
+  if (recipe.embeddings || (recipe.head && config.tie_word_embeddings))
+    prefixes.push_back(kEmbedding);
+  if (recipe.head) prefixes.insert(prefixes.end(), {"model.norm.", "lm_head."});
+  return prefixes;
+}
+
+std::vector<NamedTensor> trained_tensors(Transformer& model, const TrainingRecipe& recipe) {
+  if (recipe.method == TrainMethod::kLora) {
+    attach_lora(model, lora_config(recipe.lora_or_default()), static_cast<uint64_t>(recipe.seed));
+    return lora_tensors(model);
+  }
+  std::vector<NamedTensor> tensors = model.named_tensors();
+  if (recipe.method == TrainMethod::kFull) return tensors;
+  const auto prefixes = trained_prefixes(recipe.freeze.value_or(FreezeRecipe{}), model.config());
+  std::erase_if(tensors, [&](const NamedTensor& tensor) {
+    return std::none_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
+      return starts_with(tensor.name, prefix);
+    });
+  });
+  return tensors;
+}
+
+// Parts of one leaf are neighbours in the list, in row order.
+std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tensors,
+                                            bool decay_embeddings) {
+  std::vector<TrainedParameter> parameters;
+  for (const NamedTensor& tensor : tensors) {
+    if (parameters.empty() || !parameters.back().leaf.is_same(tensor.leaf)) {
+      const bool matrix = tensor.leaf.dim() > 1;
+      const bool decayed = matrix && (decay_embeddings || tensor.name != kEmbedding);
+      parameters.push_back({.leaf = tensor.leaf, .parts = {}, .decayed = decayed});
+    }
+    auto& parts = parameters.back().parts;
+    const int64_t first = parts.empty() ? 0 : parts.back().first + parts.back().rows;
+    parts.push_back({tensor.name, first, tensor.tensor.size(0)});
+  }
+  return parameters;
+}
+
+}  // namespace
+
+LoraConfig lora_config(const LoraRecipe& recipe) {
+  return {.rank = recipe.rank,
+          .alpha = recipe.alpha,
+          .rank_stabilised = recipe.rank_stabilised,
+          .target_modules = recipe.targets};
+}
+
+std::vector<TrainedParameter> choose_parameters(Transformer& model, const TrainingRecipe& recipe) {
+  for (const NamedTensor& tensor : model.named_tensors()) {
+    at::Tensor leaf = tensor.leaf;
+    leaf.requires_grad_(false);
+  }
+  auto parameters =
+      group_by_leaf(trained_tensors(model, recipe), recipe.optimizer.decay_embeddings);
+  for (TrainedParameter& parameter : parameters) parameter.leaf.requires_grad_(true);
+  return parameters;
+}
+
+int64_t count_numbers(const std::vector<TrainedParameter>& parameters) {
+  int64_t count = 0;
+  for (const TrainedParameter& parameter : parameters) count += parameter.leaf.numel();
+  return count;
+}
+
+}  // namespace gradus

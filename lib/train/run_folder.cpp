@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/run_folder.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "recipe/recipe.h"
+
+namespace gradus {
+namespace {
+
+// What may change between two starts of a run, because no weight depends on it.
+constexpr const char* kFreeKeys[] = {"output",
+                                     "data.cache_dir",
+                                     "checkpoint.every_steps",
+                                     "checkpoint.every_seconds",
+                                     "checkpoint.keep_last",
+                                     "checkpoint.keep_finished",
+                                     "peak_tflops"};
+
+void flatten(const Json& value, const std::string& key, std::map<std::string, Json>& out) {
+  if (value.is_null() || (value.is_structured() && value.empty())) return;  // as if not given
+  if (!value.is_structured()) {
+    out[key] = value;
+    return;
+  }
+  for (const auto& [name, member] : value.items())
+    flatten(member, key.empty() ? name : key + "." + name, out);
+}
+
+bool is_free(const std::string& key) {
+  return std::find(std::begin(kFreeKeys), std::end(kFreeKeys), key) != std::end(kFreeKeys);
+}
+
+std::string value_text(const std::map<std::string, Json>& values, const std::string& key) {
+  const auto found = values.find(key);
+  return found == values.end() ? "nothing" : printable(found->second.dump());
+}
+
+void refuse_other_recipe(const fs::path& path, const std::vector<std::string>& differences) {
+  std::string text;
+  for (const std::string& line : differences) text += (text.empty() ? "" : "; ") + line;
+  throw Error({.what = "belongs to a run of another recipe: " + text,
+               .where = path.string(),
+               .hint = "choose another output, or remove this folder"});
+}
+
+}  // namespace
+
+std::vector<std::string> differing_keys(const Json& before, const Json& now) {
+  std::map<std::string, Json> old_values, new_values;
+  flatten(before, "", old_values);
+  flatten(now, "", new_values);
+  std::set<std::string> keys;
+  for (const auto& values : {old_values, new_values})
+    for (const auto& entry : values) keys.insert(entry.first);
+  std::vector<std::string> lines;
+  for (const std::string& key : keys) {
+    const std::string was = value_text(old_values, key), is = value_text(new_values, key);
+    const bool same =
+        old_values.contains(key) && new_values.contains(key) && old_values[key] == new_values[key];
+    if (!same && !is_free(key)) lines.push_back(cat(key, ": ", was, " before, ", is, " now"));
+  }
+  return lines;
+}
+
+RunFolder::RunFolder(const fs::path& path, const ResolvedText& recipe) : path_(path) {
+  const fs::path kept = path / "recipe.yaml";
+  const bool is_run = fs::exists(kept);
+  if (!is_run && fs::exists(path)) {
+    for (const auto& entry : fs::directory_iterator(path)) {
+      if (entry.path().filename().string().rfind('.', 0) != 0)
+        throw Error({.what = "is not empty and not a run folder", .where = path.string()});
+    }
+  }
+  fs::create_directories(path);
+  lock_ = std::make_unique<FolderLock>(path);
+  if (is_run) {
+    const auto differences = differing_keys(read_recipe(kept).json(), recipe.values);
+    if (!differences.empty()) refuse_other_recipe(path, differences);
+  }
+  if (!is_run) write_file_atomic(kept, recipe.yaml);
+}
+
+std::optional<Json> RunFolder::summary() const {
+  const fs::path path = path_ / "summary.json";
+  return fs::exists(path) ? std::optional(read_json(path)) : std::nullopt;
+}
+
+}  // namespace gradus

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/student.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+
+namespace gradus {
+namespace {
+
+std::vector<int64_t> asked_layers(const StudentRecipe& recipe, int64_t layers) {
+  if (!recipe.keep_layers.empty()) return recipe.keep_layers;
+  std::vector<int64_t> all(static_cast<size_t>(layers));
+  std::iota(all.begin(), all.end(), 0);
+  if (recipe.keep_every) std::erase_if(all, [&](int64_t i) { return i % *recipe.keep_every != 0; });
+  if (recipe.keep_first || recipe.keep_last) {
+    const int64_t first = recipe.keep_first.value_or(0),
+                  last = layers - recipe.keep_last.value_or(0);
+    std::erase_if(all, [&](int64_t i) { return i >= first && i < last; });
+  }
+  return all;
+}
+
+void refuse(const std::string& what, const std::string& found, int64_t layers) {
+  throw Error({.what = what,
+               .where = "student",
+               .expected = cat("different layers from 0 to ", layers - 1),
+               .found = found});
+}
+
+}  // namespace
+
+std::vector<int64_t> kept_layers(const StudentRecipe& recipe, int64_t layers) {
+  std::vector<int64_t> kept = asked_layers(recipe, layers);
+  std::sort(kept.begin(), kept.end());
+  if (kept.empty()) refuse("keeps no layer", "none", layers);
+  if (kept.back() >= layers) refuse("keeps a layer that the model lacks", cat(kept.back()), layers);
+  const auto twice = std::adjacent_find(kept.begin(), kept.end());
+  if (twice != kept.end()) refuse("keeps a layer twice", cat(*twice), layers);
+  const int64_t asked = recipe.keep_first.value_or(0) + recipe.keep_last.value_or(0);
+  if (asked > layers) refuse("keeps more layers than there are", cat(asked), layers);
+  return kept;
+}
+
+Transformer keep_layers(const Transformer& model, const std::vector<int64_t>& layers) {
+  const at::NoGradGuard no_gradients;
+  ModelConfig config = model.config();
+  config.num_hidden_layers = static_cast<int64_t>(layers.size());
+  config.layer_window.clear();
+  for (const int64_t layer : layers)
+    config.layer_window.push_back(model.config().layer_window[static_cast<size_t>(layer)]);
+  Transformer student(config, model.dtype(), model.device());
+
+  // The student's tensors in order are the model's with other layers left out.
+  const std::vector<NamedTensor> all = model.named_tensors();
+  const auto is_of = [](const NamedTensor& tensor, int64_t layer) {
+    return tensor.name.rfind(cat("model.layers.", layer, "."), 0) == 0;
+  };
+  const auto is_kept = [&](const NamedTensor& tensor) {
+    if (tensor.name.rfind("model.layers.", 0) != 0) return true;
+    return std::any_of(layers.begin(), layers.end(),
+                       [&](int64_t layer) { return is_of(tensor, layer); });
+  };
+  size_t next = 0;
+  const std::vector<NamedTensor> own = student.named_tensors();
+  for (const NamedTensor& source : all) {
+    if (!is_kept(source)) continue;
+    at::Tensor target = own.at(next++).tensor;
+    target.copy_(source.tensor);
+  }
+  TORCH_CHECK(next == own.size(), "student and model do not match");
+  return student;
+}
+
+}  // namespace gradus
