@@ -7,6 +7,10 @@
 namespace gradus {
 
 Command doctor_command();
+Command run_command();
+Command store_digest_command();
+Command store_verify_command();
+Command store_lineage_command();
 Command model_import_command();
 Command model_inspect_command();
 Command model_forward_command();

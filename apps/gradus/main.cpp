@@ -18,7 +18,9 @@ std::vector<Command> command_table() {
   return {model_import_command(),     model_inspect_command(),
           model_forward_command(),    model_merge_command(),
           tokenizer_encode_command(), tokenizer_decode_command(),
-          tokenizer_chat_command(),   doctor_command()};
+          tokenizer_chat_command(),   run_command(),
+          store_digest_command(),     store_verify_command(),
+          store_lineage_command(),    doctor_command()};
 }
 
 std::string overview(const std::vector<Command>& commands) {
@@ -110,7 +112,8 @@ int guarded(const std::vector<std::string>& words) {
   try {
     const int code = run(words);
     std::cout.flush();
-    if (!std::cout) throw Error({.what = "cannot write the result", .where = "stdout"});
+    if (!std::cout)
+      throw Error({.what = "cannot write the result", .where = std::string("stdout")});
     return code;
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: error: %s\n", prefix.c_str(), error.what());

@@ -54,7 +54,8 @@ std::vector<Stage> resolve_stages(const PipelineRecipe& recipe,
                   .command = *command,
                   .recipe = command->resolve(stage_recipe_node(written))};
       for (const PathField& field : stage.recipe.paths) {
-        (field.kind == PathKind::kOutput ? stage.outputs : stage.inputs).push_back(field);
+        if (field.kind == PathKind::kOutput) stage.outputs.push_back(field);
+        if (field.kind == PathKind::kInput) stage.inputs.push_back(field);
       }
       stages.push_back(std::move(stage));
     } catch (const Error& error) {

@@ -28,6 +28,9 @@ Json recipe_part(const Stage& stage) {
   flatten(stage.recipe.values, "", flat);
   for (const PathField& field : stage.inputs) flat[field.key] = input_text(field.path);
   for (const PathField& field : stage.outputs) flat[field.key] = "<output>";
+  for (const PathField& field : stage.recipe.paths) {
+    if (field.kind == PathKind::kCache) flat.erase(field.key);
+  }
   return flat;
 }
 

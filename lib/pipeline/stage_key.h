@@ -3,7 +3,8 @@
 //
 // Its parts are kept beside the digest, so that `--why` can name the one that changed:
 //   {"program": version, "command": name,
-//    "recipe": {dotted key: value},   output paths as "<output>", input paths as "<input>/<name>"
+//    "recipe": {dotted key: value},   output paths as "<output>", input paths as "<input>/<name>",
+//                                     cache paths left out
 //    "inputs": {dotted key: digest},  of the files and folders read
 //    "needs":  {stage: digest}}       outputs of the stages that only `needs` names
 // Folders may move and upstream stages may run again: the key changes with content only.

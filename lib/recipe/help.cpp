@@ -80,6 +80,7 @@ std::string rules_text(const Field& field) {
   if (field.rules.non_empty) parts.push_back("not empty");
   if (field.rules.path == PathKind::kInput) parts.push_back("existing path");
   if (field.rules.path == PathKind::kOutput) parts.push_back("output path");
+  if (field.rules.path == PathKind::kCache) parts.push_back("cache path");
   std::string text;
   for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
   return text.empty() ? "" : " [" + text + "]";

@@ -85,7 +85,7 @@ std::string recipe_help();
 template <class R>
 Json recipe_schema(const std::string& title);
 
-// The values of all fields marked path_input or path_output that are not "".
+// The values of all fields marked path_input, path_output or path_cache that are not "".
 struct PathField {
   std::string key;
   std::string path;

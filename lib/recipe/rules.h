@@ -9,7 +9,7 @@
 
 namespace gradus {
 
-enum class PathKind { kNone, kInput, kOutput };
+enum class PathKind { kNone, kInput, kOutput, kCache };
 
 // For lists, maps and optionals, non_empty and required concern the container and all other rules
 // concern each value in it.
@@ -49,7 +49,7 @@ inline auto below(double bound) {
 inline void positive(Rules& rules) { above(0)(rules); }
 
 // Text that is one of these; closed sets of behaviours should be enums.
-inline auto one_of(std::vector<std::string> choices) {
+inline auto one_of(const std::vector<std::string>& choices) {
   return [choices](Rules& rules) { rules.choices = choices; };
 }
 
@@ -58,9 +58,11 @@ inline auto one_of(std::vector<std::string> choices) {
 // Makefile.
 inline void path_input(Rules& rules) { rules.path = PathKind::kInput; }
 inline void path_output(Rules& rules) { rules.path = PathKind::kOutput; }
+// A folder that runs share and that may be emptied at any time: neither input nor result.
+inline void path_cache(Rules& rules) { rules.path = PathKind::kCache; }
 
 // Shown in the help, e.g. unit("ms").
-inline auto unit(std::string name) {
+inline auto unit(const std::string& name) {
   return [name](Rules& rules) { rules.unit = name; };
 }
 

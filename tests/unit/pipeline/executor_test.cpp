@@ -126,6 +126,12 @@ TEST_CASE("the folder of a pipeline can be moved") {
   CHECK(statuses(world.plan({"out=" + (world / "elsewhere").string()})) == kAllUpToDate);
 }
 
+TEST_CASE("where a cache lies changes nothing") {
+  const FakeWorld world;
+  world.run();
+  CHECK(statuses(world.plan({"stages.l1.recipe.cache=elsewhere"})) == kAllUpToDate);
+}
+
 TEST_CASE("stages can be forced and selected") {
   const FakeWorld world;
   const Pipeline pipeline = world.pipeline();

@@ -34,12 +34,13 @@ struct TrainSettings {
 };
 
 struct TrainRecipe {
-  std::string data, out;
+  std::string data, out, cache = ".cache";
   TrainSettings train;
   template <class V>
   void visit(V& v) {
     v("data", data, "file to read", rule::path_input, rule::required);
     v("out", out, "folder to write", rule::required, rule::path_output);
+    v("cache", cache, "shared folder", rule::path_cache);
     v("train", train, "settings");
   }
 };

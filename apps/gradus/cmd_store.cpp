@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// gradus store digest | verify | lineage.
+#include <cstdlib>
+#include <iostream>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "commands.h"
+#include "store/walk.h"
+
+namespace gradus {
+namespace {
+
+// Where the XDG base directory specification puts caches; "" (no cache) without a home.
+fs::path digest_cache_file() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
+    return fs::path(cache) / "gradus" / "digests.json";
+  if (const char* home = std::getenv("HOME"); home && *home)
+    return fs::path(home) / ".cache" / "gradus" / "digests.json";
+  return {};
+}
+
+void save_quietly(DigestCache& cache) {
+  try {
+    cache.save();
+  } catch (const Error& error) {
+    log_debug("store", cat("digests are not remembered: ", error.what()));
+  }
+}
+
+int run_digest(const CommandLine& line) {
+  const fs::path path = line.only("DIR");
+  DigestCache cache(digest_cache_file());
+  const std::string digest = cache.path(path);
+  save_quietly(cache);
+  if (!print_json_if_asked(line, {{"path", path.string()}, {"digest", digest}}))
+    std::cout << digest << "\n";
+  return kExitOk;
+}
+
+int run_verify(const CommandLine& line) {
+  const fs::path folder = line.only("DIR");
+  const Verification result = verify_folder(folder);
+  const Json json = {{"folder", folder.string()},
+                     {"ok", result.ok()},
+                     {"recorded", result.recorded},
+                     {"found", result.found},
+                     {"changes", result.changes}};
+  if (!print_json_if_asked(line, json)) {
+    for (const std::string& change : result.changes) std::cout << change << "\n";
+    if (result.ok()) std::cout << "ok " << result.found << "\n";
+  }
+  if (result.ok()) return kExitOk;
+  throw Error({.what = "is not the model that its lineage.json describes",
+               .where = folder.string(),
+               .expected = result.recorded,
+               .found = result.found});
+}
+
+int run_lineage(const CommandLine& line) {
+  const fs::path folder = line.only("DIR");
+  DigestCache cache(digest_cache_file());
+  const LineageStep step = walk_lineage(folder, cache);
+  save_quietly(cache);
+  if (!print_json_if_asked(line, lineage_tree_json(step))) std::cout << render_lineage(step);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command store_digest_command() {
+  return {"store digest", "print the digest that names a model's content", "DIR", nullptr, nullptr,
+          run_digest};
+}
+
+Command store_verify_command() {
+  return {"store verify", "compare a model's files with its lineage, reading every byte",
+          "DIR",          nullptr,
+          nullptr,        run_verify};
+}
+
+Command store_lineage_command() {
+  return {"store lineage", "walk a model back to its origins", "DIR", nullptr, nullptr,
+          run_lineage};
+}
+
+}  // namespace gradus

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stages.h"
+
+namespace gradus {
+namespace {
+
+// As a stage, `model import` has a recipe that stands for its arguments.
+struct ImportRecipe {
+  std::string file;
+  std::string output;
+  std::string dtype = "bfloat16";
+
+  template <class V>
+  void visit(V& v) {
+    v("file", file, "GGUF file to import", rule::required, rule::path_input);
+    v("output", output, "model folder to write", rule::required, rule::path_output);
+    v("dtype", dtype, "precision of the weights", rule::one_of({"float32", "bfloat16", "float16"}));
+  }
+};
+
+StageCommand import_stage() {
+  StageCommand command = stage_command<ImportRecipe>("model import", AfterCrash::kStartsOver);
+  command.arguments = [](const ResolvedRecipe& recipe) -> std::vector<std::string> {
+    const Json& values = recipe.values;
+    return {values.at("file"), "--out", values.at("output"), "--dtype", values.at("dtype")};
+  };
+  return command;
+}
+
+}  // namespace
+
+std::vector<StageCommand> stage_commands() { return {import_stage()}; }
+
+}  // namespace gradus
