@@ -30,13 +30,13 @@ struct ContentSpan {
 
 struct RenderedChat {
   std::string text;
-  std::vector<ContentSpan> contents;  // in text order
-  std::vector<TextSpan> generations;  // bodies of {% generation %} blocks
+  std::vector<ContentSpan> contents;  // by begin
+  std::vector<TextSpan> generations;  // by begin: bodies of {% generation %} blocks
 };
 
 struct ChatInput {
   Json messages = Json::array();
-  Json tools;  // null: absent
+  Json tools;  // null: the template finds no `tools`; for None itself use extra {"tools": null}
   bool add_generation_prompt = false;
   std::string bos_token, eos_token;  // undefined in the template when empty
   Json extra = Json::object();       // further variables, e.g. enable_thinking

@@ -136,9 +136,9 @@ class Parser : ExpressionParser {
       branch.test = parse_tuple(Conditions::kExcluded);
       branch.body = parse_block({"elif", "else", "endif"});
       node->branches.push_back(std::move(branch));
-      const std::string tag = next().text;
-      if (tag == "elif") continue;
-      if (tag == "else") node->otherwise = parse_whole_block("endif");
+      const Token tag = next();
+      if (tag.text == "elif") continue;
+      if (tag.text == "else") node->otherwise = parse_whole_block("endif");
       return node;
     }
   }

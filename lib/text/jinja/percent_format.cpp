@@ -196,9 +196,11 @@ class PercentFormatter {
   void append_padded(const Conversion& conversion, Text text, bool number) {
     const auto length = static_cast<Int>(count_code_points(text.bytes));
     if (number && conversion.zero && !conversion.left && conversion.width > length) {
-      const bool sign =
-          !text.bytes.empty() && !std::isdigit(static_cast<unsigned char>(text.bytes[0]));
-      text.bytes.insert(sign ? 1 : 0, static_cast<size_t>(conversion.width - length), '0');
+      const char first = text.bytes[0];
+      size_t prefix = first == '-' || first == '+' || first == ' ' ? 1 : 0;
+      if (conversion.number.alternate && text.bytes.compare(prefix, 1, "0") == 0) prefix += 2;
+      prefix = std::min(prefix, text.bytes.size());
+      text.bytes.insert(prefix, static_cast<size_t>(conversion.width - length), '0');
     }
     out_.append(pad(text, conversion.width, " ", conversion.left ? Side::kRight : Side::kLeft));
   }

@@ -68,7 +68,7 @@ Value character_at(const Text& text, const Value& key) {
 }
 
 struct SliceRange {
-  Int start, count, step;
+  Int start, stop, count, step;
 };
 
 Int slice_bound(const Value& value, const char* which) {
@@ -99,7 +99,7 @@ SliceRange resolve(const Value& start, const Value& stop, const Value& step, Int
   const Int last = clamped(stop, "stop", by > 0 ? high : low);
   const Int distance = by > 0 ? last - first : first - last;
   const Int stride = by > 0 ? by : -by;
-  return {first, distance > 0 ? (distance - 1) / stride + 1 : 0, by};
+  return {first, last, distance > 0 ? (distance - 1) / stride + 1 : 0, by};
 }
 
 Text slice_resolved(const Text& text, SliceRange range, const std::vector<size_t>& offsets) {
@@ -247,7 +247,7 @@ Value slice(const Value& value, const Value& start, const Value& stop, const Val
     const SliceRange part = resolve(start, stop, step, range.size());
     const Int first = range.start + part.start * range.step;
     const Int by = range.step * part.step;
-    return Value::range(first, first + part.count * by, by);
+    return Value::range(first, range.start + part.stop * range.step, by);
   }
   if (!value.is(Kind::kList) && !value.is(Kind::kTuple)) return {};
   const auto size = static_cast<Int>(value.items().size());

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`gradus tokenizer chat` against transformers' own rendering of the same templates."""
+
+import json
+import pathlib
+
+import pytest
+from template_cases import CONVERSATION, SNIPPETS
+
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+ACCEPTANCE = pathlib.Path(__file__).resolve().parents[3] / "shared/acceptance/chat_templates"
+
+
+def render_by_transformers(template, **variables):
+    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    return utils._compile_jinja_template(template).render(**variables)
+
+
+def render_by_gradus(gradus, folder, template, cases):
+    (folder / "template.jinja").write_bytes(template.encode())
+    (folder / "cases.json").write_text(json.dumps({"cases": cases, **TOKENS}))
+    return gradus(
+        "tokenizer", "chat", "--template", folder / "template.jinja", "--file", folder / "cases.json"
+    )
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_snippet_renders_or_fails_as_in_jinja2(gradus, tmp_path, name):
+    template = SNIPPETS[name]
+    try:
+        expected = render_by_transformers(template, **CONVERSATION, **TOKENS)
+    except Exception:  # whatever Python raises, we refuse with one line that names the place
+        expected = None
+    result = render_by_gradus(gradus, tmp_path, template, {"only": CONVERSATION})
+    if expected is None:
+        assert result.returncode == 1, result.stdout
+        assert "template.jinja:" in result.stderr
+    else:
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout) == {"only": expected}
+
+
+CHATML = """{%- for message in messages %}
+<|im_start|>{{ message.role }}
+{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
+{% else %}{{ message.content }}<|im_end|>
+{% endif %}
+{%- endfor %}
+{% if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def test_conversations_render_as_apply_chat_template_does(gradus, tmp_path):
+    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    turns = [("user", "Hi"), ("assistant", "Hello 你好"), ("user", " and\n\nbye ")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    cases = {
+        f"{count} turns, prompt {prompt}": {"messages": messages[:count], "add_generation_prompt": prompt}
+        for count in range(1, 4)
+        for prompt in (False, True)
+    }
+    result = render_by_gradus(gradus, tmp_path, CHATML, cases)
+    assert result.returncode == 0, result.stderr
+    rendered = json.loads(result.stdout)
+    for name, case in cases.items():
+        expected, _ = utils.render_jinja_template(
+            [case["messages"]],
+            chat_template=CHATML,
+            add_generation_prompt=case["add_generation_prompt"],
+            **TOKENS,
+        )
+        assert rendered[name] == expected[0]
+
+
+@pytest.mark.skipif(not ACCEPTANCE.exists(), reason="../shared/acceptance/chat_templates is absent")
+def test_real_templates_render_as_recorded(gradus, tmp_path):
+    recorded = json.loads((ACCEPTANCE / "expected.json").read_text())
+    wrong = []
+    by_template = {}
+    for entry in recorded["expected"]:
+        by_template.setdefault(entry["template"], {})[entry["case"]] = entry["output"]
+    for template, outputs in by_template.items():
+        text = (ACCEPTANCE / f"{template}.jinja").read_text()
+        if "strftime_now" in text:  # these show the clock; the unit test fixes it
+            continue
+        cases = {case: recorded["cases"][case] for case in outputs}
+        result = render_by_gradus(gradus, tmp_path, text, cases)
+        assert result.returncode == 0, (template, result.stderr)
+        rendered = json.loads(result.stdout)
+        wrong += [(template, case) for case in outputs if rendered[case] != outputs[case]]
+    assert wrong == []
