@@ -7,8 +7,12 @@
 #include <unicode/unistr.h>
 #include <unicode/ustring.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
+
+#include "text/unicode_additions.h"
 
 namespace gradus {
 namespace {
@@ -65,6 +69,50 @@ const icu::Normalizer2& normalizer(NormalForm form) {
   return *found;
 }
 
+// The crates behind `tokenizers` carry their own, older tables: unicode-normalization-alignments
+// that of Unicode 9, unicode_categories that of Unicode 8.
+constexpr int kNormalizationVersion = 9, kCategoriesVersion = 8;
+
+bool is_known(char32_t c, int version) {
+  if (c < 0x300) return true;
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0] > 0 && age[0] <= version;
+}
+
+bool in_categories(char32_t c, uint32_t mask) {
+  return (U_GET_GC_MASK(static_cast<UChar32>(c)) & mask) != 0;
+}
+
+const AddedRange* find_addition(char32_t c) {
+  const auto range =
+      std::upper_bound(std::begin(kUnicodeAdditions), std::end(kUnicodeAdditions), c,
+                       [](char32_t value, const AddedRange& r) { return value < r.first; });
+  if (range == std::begin(kUnicodeAdditions) || std::prev(range)->last < c) return nullptr;
+  return std::prev(range);
+}
+
+// Lower case that Unicode 16 and 17 added: code points first, first + step, … to last are mapped
+// by adding `difference`.
+struct AddedLower {
+  char32_t first, last, step;
+  int difference;
+};
+constexpr AddedLower kAddedLower[] = {
+    {0x1C89, 0x1C89, 1, 1},      {0xA7CB, 0xA7CB, 1, 0x264 - 0xA7CB},
+    {0xA7CC, 0xA7CE, 2, 1},      {0xA7D2, 0xA7D4, 2, 1},
+    {0xA7DA, 0xA7DA, 1, 1},      {0xA7DC, 0xA7DC, 1, 0x19B - 0xA7DC},
+    {0x10D50, 0x10D65, 1, 0x20}, {0x16EA0, 0x16EB8, 1, 0x1B},
+};
+
+char32_t added_lower(char32_t c) {
+  for (const AddedLower& range : kAddedLower) {
+    if (c >= range.first && c <= range.last && (c - range.first) % range.step == 0)
+      return static_cast<char32_t>(static_cast<int>(c) + range.difference);
+  }
+  return c;
+}
+
 // Below these, a code point is its own normal form and a boundary of normalisation.
 char32_t inert_below(NormalForm form) {
   if (form == NormalForm::kNfc) return 0x300;
@@ -77,7 +125,8 @@ bool is_plain(const icu::Normalizer2& icu, NormalForm form, char32_t c) {
 }
 
 bool has_boundary_before(const icu::Normalizer2& icu, NormalForm form, char32_t c) {
-  return c < inert_below(form) || icu.hasBoundaryBefore(static_cast<UChar32>(c));
+  return c < inert_below(form) || !is_known(c, kNormalizationVersion) ||
+         icu.hasBoundaryBefore(static_cast<UChar32>(c));
 }
 
 // The end of the plain code points from `at`, without the last one when it may combine with what
@@ -86,8 +135,10 @@ size_t plain_run(const icu::Normalizer2& icu, NormalForm form, std::string_view 
   size_t last = at, end = at;
   while (end < text.size()) {
     const CodePoint c = decode_utf8(text, end);
-    if (!is_plain(icu, form, c.value)) return has_boundary_before(icu, form, c.value) ? end : last;
-    last = end;
+    const bool known = is_known(c.value, kNormalizationVersion);
+    if (known && !is_plain(icu, form, c.value))
+      return has_boundary_before(icu, form, c.value) ? end : last;
+    last = known ? end : end + c.bytes;  // what is not known combines with nothing
     end += c.bytes;
   }
   return end;
@@ -183,32 +234,42 @@ bool is_white_space(char32_t c) {
 
 bool is_numeric(char32_t c) {
   if (c < 0x80) return c >= '0' && c <= '9';
-  return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0;
+  if (in_categories(c, U_GC_N_MASK) || (c >= 0x11DE0 && c <= 0x11DE9)) return true;  // Unicode 17
+  const AddedRange* added = find_addition(c);
+  return added && added->category[0] == 'N';
 }
 
 bool is_word(char32_t c) {
-  constexpr uint32_t kMask = U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK;
-  return (U_GET_GC_MASK(static_cast<UChar32>(c)) & kMask) != 0 || c == 0x200C || c == 0x200D ||
-         u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_ALPHABETIC);
+  if (in_categories(c, U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK) || c == 0x200C || c == 0x200D ||
+      u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_ALPHABETIC))
+    return true;
+  const AddedRange* added = find_addition(c);
+  return added && (added->alphabetic || added->category[0] == 'M' || added->category[0] == 'N');
 }
 
 bool is_punctuation(char32_t c) {
   if (c < 0x80)
     return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
            (c >= 123 && c <= 126);
-  return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_P_MASK) != 0;
+  if (c == 0x166D || c == 0x111C9) return true;  // of another category since Unicode 11 and 12
+  return in_categories(c, U_GC_P_MASK) && is_known(c, kCategoriesVersion);
 }
 
 bool is_combining_mark(char32_t c) {
-  return c >= 0x300 && (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_M_MASK) != 0;
+  if (c < 0x300 || c == 0x111C9) return false;
+  if (c == 0x1CF2 || c == 0x1CF3) return true;
+  return in_categories(c, U_GC_M_MASK) && is_known(c, kNormalizationVersion);
 }
 
 bool is_nonspacing_mark(char32_t c) {
-  return c >= 0x300 && (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_MN_MASK) != 0;
+  if (c < 0x300 || c == 0x111C9 || c == 0x1885 || c == 0x1886 || c == 0xA9BD) return false;
+  if (c == 0x1734) return true;
+  return in_categories(c, U_GC_MN_MASK) && is_known(c, kCategoriesVersion);
 }
 
-bool is_control_or_unassigned(char32_t c) {
-  return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_C_MASK) != 0;
+bool is_control(char32_t c) {
+  return in_categories(c, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK) &&
+         is_known(c, kCategoriesVersion);
 }
 
 void append_lower(std::string& out, char32_t c) {
@@ -216,7 +277,7 @@ void append_lower(std::string& out, char32_t c) {
     out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
     return;
   }
-  icu::UnicodeString text(static_cast<UChar32>(c));
+  icu::UnicodeString text(static_cast<UChar32>(added_lower(c)));
   text.toLower(icu::Locale::getRoot());
   text.toUTF8String(out);
 }

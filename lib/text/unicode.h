@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// UTF-8 and the Unicode facts that tokenizers need. Properties follow the Rust standard library and
-// crates that the `tokenizers` package uses, because its results are what we reproduce.
+// UTF-8 and the Unicode facts that tokenizers need. Properties and normal forms are those of the
+// Unicode versions that the `tokenizers` package is built with, because models were trained on its
+// results.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +30,13 @@ std::string utf8_lossy(std::string_view bytes);
 // How many bytes at the end begin a character that more bytes could complete: 0 to 3.
 size_t unfinished_utf8(std::string_view bytes);
 
-bool is_white_space(char32_t c);  // property White_Space
-bool is_numeric(char32_t c);      // general category N
-bool is_word(char32_t c);         // \w of UTS 18: alphabetic, mark, decimal number, connector
-bool is_punctuation(char32_t c);  // ASCII punctuation or general category P
-bool is_combining_mark(char32_t c);
-bool is_nonspacing_mark(char32_t c);
-bool is_control_or_unassigned(char32_t c);  // general category C
+bool is_white_space(char32_t c);      // property White_Space
+bool is_numeric(char32_t c);          // general category N
+bool is_word(char32_t c);             // \w of UTS 18
+bool is_punctuation(char32_t c);      // ASCII punctuation or general category P
+bool is_combining_mark(char32_t c);   // general category M
+bool is_nonspacing_mark(char32_t c);  // general category Mn
+bool is_control(char32_t c);          // general categories Cc, Cf and Co
 // The full lower case of one code point (U+0130 gives two), without regard to its neighbours.
 void append_lower(std::string& out, char32_t c);
 

@@ -151,7 +151,7 @@ bool is_chinese(char32_t c) {
 void clean_for_bert(std::string& out, char32_t c) {
   const bool space = is_white_space(c);
   const bool plain_space = c == '\t' || c == '\n' || c == '\r';
-  if (c == 0 || c == 0xFFFD || (!plain_space && is_control_or_unassigned(c))) return;
+  if (c == 0 || c == 0xFFFD || (!plain_space && is_control(c))) return;
   append_utf8(out, space ? U' ' : c);
 }
 

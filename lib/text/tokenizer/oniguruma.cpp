@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "text/tokenizer/unicode_additions.h"
 #include "text/unicode.h"
+#include "text/unicode_additions.h"
 
 namespace gradus {
 namespace {
@@ -21,8 +21,8 @@ constexpr int kMaxNesting = 100;
 // A set of characters: what stands inside a PCRE2 bracket, and patterns of one character each that
 // cannot stand inside one.
 struct CharSet {
-  std::string items;
-  std::vector<std::string> others;
+  std::string items = {};
+  std::vector<std::string> others = {};
 };
 
 std::string code_point(uint32_t value) {
@@ -48,15 +48,18 @@ std::string category_items(const std::string& name) {
          });
 }
 
+// Combining letters became alphabetic in Unicode 16.
 std::string alphabetic_items() {
-  return "\\p{Alphabetic}" + additions([](const AddedRange& range) { return range.alphabetic; });
+  return "\\p{Alphabetic}\\x{363}-\\x{36F}\\x{1DD3}-\\x{1DE6}" +
+         additions([](const AddedRange& range) { return range.alphabetic; });
 }
 
-// Oniguruma counts the superscript digits and fractions of Latin-1 as word characters.
 std::string word_items() {
-  return alphabetic_items() + category_items("M") + category_items("Nd") + category_items("Pc") +
-         "\\xB2\\xB3\\xB9\\xBC-\\xBE";
+  return alphabetic_items() + category_items("M") + category_items("Nd") + category_items("Pc");
 }
+
+// Outside brackets, Oniguruma counts the superscript digits and fractions of Latin-1 as words.
+std::string bare_word_items() { return word_items() + "\\xB2\\xB3\\xB9\\xBC-\\xBE"; }
 
 // Names without case, spaces, '-' and '_', as Oniguruma compares them.
 std::string plain_name(std::string_view name) {
@@ -87,9 +90,9 @@ std::optional<std::string> named_items(const std::string& plain) {
       {"space", "\\p{White_Space}"},
       {"whitespace", "\\p{White_Space}"},
       {"digit", category_items("Nd")},
-      {"punct", category_items("P") + category_items("S")},
-      {"upper", "\\p{Uppercase}"},
-      {"lower", "\\p{Lowercase}"},
+      {"punct", category_items("P")},
+      {"upper", "\\p{Uppercase}" + category_items("Lu")},
+      {"lower", "\\p{Lowercase}\\x{10FC}\\x{1E030}-\\x{1E06D}" + category_items("Ll")},
       {"xdigit", "0-9A-Fa-f"},
       {"blank", "\\p{Zs}\\t"},
       {"cntrl", "\\p{Cc}"},
@@ -119,7 +122,7 @@ std::string property_items(const std::string& name) {
   std::string plain = plain_name(name);
   if (is_category(plain)) {
     plain[0] = static_cast<char>(plain[0] - 32);
-    return category_items(plain);
+    return plain[0] == 'C' ? "\\p{" + plain + "}" : category_items(plain);
   }
   if (auto items = named_items(plain)) return *items;
   if (compiles("\\p{sc:" + name + "}")) return "\\p{sc:" + name + "}";
@@ -270,42 +273,49 @@ class Translator {
 
   // The set that a class escape stands for, or none when the escape is something else. Leaves at_
   // behind the escape when it is one.
-  std::optional<CharSet> class_escape() {
+  std::optional<CharSet> class_escape(bool in_class) {
     const char kind = peek(1);
-    std::string items;
+    if (std::string_view("sSwWdDhHpP").find(kind) == std::string_view::npos) return std::nullopt;
     bool negated = std::string_view("SWDHP").find(kind) != std::string_view::npos;
-    if (kind == 's' || kind == 'S')
-      items = "\\p{White_Space}";
-    else if (kind == 'w' || kind == 'W')
-      items = word_items();
-    else if (kind == 'd' || kind == 'D')
-      items = category_items("Nd");
-    else if (kind == 'h' || kind == 'H')
-      items = "0-9A-Fa-f";
-    else if (kind != 'p' && kind != 'P')
-      return std::nullopt;
     at_ += 2;
+    std::string items = escape_items(kind, in_class);
     if (kind == 'p' || kind == 'P') {
       std::string name = property_name();
-      if (!name.empty() && name[0] == '^') {
+      if (name.starts_with('^')) {
         negated = !negated;
         name.erase(0, 1);
       }
       items = property_items(name);
     }
-    CharSet set;
-    if (!negated)
-      set.items = items;
-    else if (items == "\\p{White_Space}")
-      set.items = "\\P{White_Space}";
-    else
-      set.others.push_back("[^" + items + "]");
-    return set;
+    return negated ? negative_set(items) : positive_set(items);
+  }
+
+  static std::string escape_items(char kind, bool in_class) {
+    if (kind == 's' || kind == 'S') return "\\p{White_Space}";
+    if (kind == 'w' || kind == 'W') return in_class ? word_items() : bare_word_items();
+    if (kind == 'd' || kind == 'D') return category_items("Nd");
+    return "0-9A-Fa-f";
+  }
+
+  // Code points that PCRE2 calls unassigned and Oniguruma does not.
+  static std::string all_additions() {
+    return additions([](const AddedRange&) { return true; });
+  }
+  static bool is_other_category(const std::string& items) {
+    return items == "\\p{C}" || items == "\\p{Cn}";
+  }
+  static CharSet positive_set(const std::string& items) {
+    if (!is_other_category(items)) return {.items = items};
+    return {.others = {"(?![" + all_additions() + "])" + items}};
+  }
+  static CharSet negative_set(const std::string& items) {
+    if (items == "\\p{White_Space}") return {.items = "\\P{White_Space}"};
+    if (!is_other_category(items)) return {.others = {"[^" + items + "]"}};
+    return {.items = "\\P" + items.substr(2) + all_additions()};
   }
 
   std::string property_name() {
-    if (at_ >= in_.size()) refuse("ends inside \\p");
-    if (in_[at_] != '{') return std::string(1, in_[at_++]);
+    if (peek() != '{') refuse("has \\p without {}");
     const size_t end = in_.find('}', at_);
     if (end == std::string::npos || end - at_ > 64) refuse("has an unclosed \\p{");
     const std::string name = in_.substr(at_ + 1, end - at_ - 1);
@@ -321,13 +331,17 @@ class Translator {
 
   std::string escape() {
     if (at_ + 1 >= in_.size()) refuse("ends with a backslash");
-    if (const auto set = class_escape()) return set_pattern(*set);
+    if (const auto set = class_escape(false)) return set_pattern(*set);
     const char kind = peek(1);
     if (kind == 'b' || kind == 'B') {
       at_ += 2;
-      const std::string word = "[" + word_items() + "]";
+      const std::string word = "[" + bare_word_items() + "]";
       const std::string same = kind == 'B' ? "!" : "=", other = kind == 'B' ? "=" : "!";
       return "(?:(?<=" + word + ")(?" + other + word + ")|(?<!" + word + ")(?" + same + word + "))";
+    }
+    if (kind == 'O') {
+      at_ += 2;
+      return "(?s:.)";
     }
     if (const auto value = literal_escape(false)) return code_point(*value);
     if (std::isalpha(static_cast<unsigned char>(kind)) &&
@@ -409,7 +423,7 @@ class Translator {
     }
     if (peek() == '\\') {
       if (at_ + 1 >= in_.size()) refuse("ends with a backslash");
-      if (const auto escaped = class_escape()) {
+      if (const auto escaped = class_escape(true)) {
         set.items += escaped->items;
         set.others.insert(set.others.end(), escaped->others.begin(), escaped->others.end());
         return;
@@ -444,8 +458,9 @@ class Translator {
     std::string name = in_.substr(at_ + 2, end - at_ - 2);
     const bool negated = !name.empty() && name[0] == '^';
     if (negated) name.erase(0, 1);
-    const auto items = named_items(name);
+    auto items = named_items(name);
     if (!items) return false;
+    if (name == "punct") *items += category_items("S");
     if (negated)
       set.others.push_back("[^" + *items + "]");
     else
