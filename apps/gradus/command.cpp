@@ -20,12 +20,14 @@ const Flag& find_flag(const std::vector<Flag>& flags, const std::string& name) {
                    near.empty() ? "see --help" : "did you mean " + near + "?");
 }
 
-// "key=value" where the key looks like a recipe key; a path such as ./a=b is positional.
+// "key=value" or "key+=value" where the key looks like a recipe key; a path such as ./a=b is
+// positional.
 bool is_override(const std::string& argument) {
   const size_t equals = argument.find('=');
   if (equals == std::string::npos || equals == 0) return false;
+  const size_t end = argument[equals - 1] == '+' ? equals - 1 : equals;
   return std::all_of(
-      argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(equals),
+      argument.begin(), argument.begin() + static_cast<std::ptrdiff_t>(end),
       [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.' || c == '-'; });
 }
 

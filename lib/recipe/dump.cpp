@@ -4,6 +4,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "base/error.h"
 #include "recipe/recipe.h"
 #include "recipe/validate.h"
 #include "recipe/yaml_node.h"
@@ -117,7 +118,10 @@ void write_value(std::string& out, const Json& value, const std::string& indent)
 void write_block(std::string& out, const Json& value, const std::string& indent) {
   if (value.is_object()) {
     for (const auto& [key, member] : value.items()) {
-      out += indent + scalar_text(Json(key)) + ":";
+      const std::string text = scalar_text(Json(key));
+      // YAML ends the search for the ':' of a plain entry after 1024 characters.
+      const bool is_long = text.size() > 1000;
+      out += is_long ? cat(indent, "? ", text, "\n", indent, ":") : cat(indent, text, ":");
       write_value(out, member, indent + "  ");
     }
     return;

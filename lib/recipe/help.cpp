@@ -86,7 +86,8 @@ std::string rules_text(const Field& field) {
   return text.empty() ? "" : " [" + text + "]";
 }
 
-void add_fields(std::vector<Row>& rows, std::vector<Field> fields, const std::string& indent);
+void add_fields(std::vector<Row>& rows, const std::vector<Field>& fields,
+                const std::string& indent);
 
 // The fields of a struct below: in place, inside an optional, or as "- " items or "NAME:" entries.
 void add_nested(std::vector<Row>& rows, const Field& field, const std::string& indent) {
@@ -105,7 +106,8 @@ void add_nested(std::vector<Row>& rows, const Field& field, const std::string& i
   }
 }
 
-void add_fields(std::vector<Row>& rows, std::vector<Field> fields, const std::string& indent) {
+void add_fields(std::vector<Row>& rows, const std::vector<Field>& fields,
+                const std::string& indent) {
   for (const Field& field : fields) {
     const bool in_place = field.type->kind == TypeKind::kStruct;
     const std::string type = in_place ? "" : type_name(*field.type) + default_text(field);

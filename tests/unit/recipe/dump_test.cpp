@@ -89,6 +89,14 @@ TEST_CASE("what other readers of YAML refuse is escaped") {
   CHECK(parse_recipe<Recipe>(dumped, "dump").name == recipe.name);
 }
 
+TEST_CASE("very long keys survive the dump") {
+  Recipe recipe = load("");
+  recipe.limits[std::string(2000, 'k')] = 3;
+  recipe.task = {{std::string(1500, '"'), {{"a", 1}}}};
+  const auto again = parse_recipe<Recipe>(dump_recipe(recipe), "dump");
+  CHECK(recipe_json(again).dump() == recipe_json(recipe).dump());
+}
+
 TEST_CASE("the canonical form does not depend on the order of writing") {
   const Recipe a = load("seed: 2\ntask: {x: 1, y: {p: 1, q: 2}}\nlimits: {u: 1, v: 2}\n");
   const Recipe b = load("limits: {v: 2, u: 1}\ntask: {y: {q: 2, p: 1}, x: 1}\nseed: 2\n");
