@@ -22,7 +22,9 @@ inline float row_maximum(const T* row, int64_t n) {
 template <class T>
 inline float row_log_sum_exp(const T* row, int64_t n) {
   const float maximum = row_maximum(row, n);
-  if (maximum == -__builtin_inff()) return maximum;
+  if (maximum == -__builtin_inff()) {  // nothing above -inf: -inf, or NaN if there is one
+    return vector_sum(n, [&](auto v) { return v.load(row); });
+  }
   const float sum = vector_sum(
       n, [&](auto v) { return vexp(v.load_or(row, -__builtin_inff()) - vset(maximum)); });
   return maximum + static_cast<float>(__builtin_log(static_cast<double>(sum)));

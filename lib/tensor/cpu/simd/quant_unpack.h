@@ -26,17 +26,12 @@ struct FloatFactors {
 };
 
 #if defined(__AVX512F__)
-// The 32-bit lanes hold column c as a signed field; kBits wide.
 template <QuantFormat F>
 inline Vec unpack_column(__m512i raw, int c) {
-  if constexpr (F == QuantFormat::kInt4) {
-    const __m512 table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
-    const int p = c % 2 * 4 + c / 2;
-    return {_mm512_permutexvar_ps(_mm512_srli_epi32(raw, static_cast<unsigned>(4 * p)), table)};
-  } else {
-    const __m512i top = _mm512_slli_epi32(raw, static_cast<unsigned>(24 - 8 * c));
-    return {_mm512_cvtepi32_ps(_mm512_srai_epi32(top, 24))};
-  }
+  constexpr int kBits = F == QuantFormat::kInt4 ? 4 : 8;
+  const int field = kBits == 4 ? c % 2 * 4 + c / 2 : c;
+  const __m512i top = _mm512_slli_epi32(raw, static_cast<unsigned>(32 - kBits * (field + 1)));
+  return {_mm512_cvtepi32_ps(_mm512_srai_epi32(top, 32 - kBits))};
 }
 template <QuantFormat F>
 inline FloatFactors<F> unpack_floats(const std::byte* p) {
@@ -121,16 +116,16 @@ inline __m512i byte_pair(__m512i raw, int s) {
   return _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(low), 16),
                          _mm512_castps_si512(high));
 }
-inline Bf16Factors<QuantFormat::kInt4> unpack_pairs(
-    const std::byte* p, Tag<Bf16Factors<QuantFormat::kInt4>>) {
+inline Bf16Factors<QuantFormat::kInt4> unpack_pairs(const std::byte* p,
+                                                    Tag<Bf16Factors<QuantFormat::kInt4>>) {
   const __m512i raw = _mm512_loadu_si512(p), table = nibble_table();
   return {{_mm512_permutexvar_epi16(raw, table),
            _mm512_permutexvar_epi16(_mm512_srli_epi16(raw, 4), table),
            _mm512_permutexvar_epi16(_mm512_srli_epi16(raw, 8), table),
            _mm512_permutexvar_epi16(_mm512_srli_epi16(raw, 12), table)}};
 }
-inline Bf16Factors<QuantFormat::kInt8> unpack_pairs(
-    const std::byte* p, Tag<Bf16Factors<QuantFormat::kInt8>>) {
+inline Bf16Factors<QuantFormat::kInt8> unpack_pairs(const std::byte* p,
+                                                    Tag<Bf16Factors<QuantFormat::kInt8>>) {
   const __m512i raw = _mm512_loadu_si512(p);
   return {{byte_pair(raw, 0), byte_pair(raw, 1)}};
 }
