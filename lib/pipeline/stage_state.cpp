@@ -24,17 +24,6 @@ std::optional<Json> read_record(const fs::path& path) {
   return std::nullopt;
 }
 
-// Normal paths of the outputs in a record, whatever its kind.
-std::vector<fs::path> recorded_paths(const std::optional<Json>& record) {
-  std::vector<fs::path> paths;
-  if (!record || !record->value("outputs", Json()).is_object()) return paths;
-  for (const auto& [key, output] : record->at("outputs").items()) {
-    const Json path = output.is_object() ? output.value("path", Json()) : output;
-    if (path.is_string()) paths.push_back(path.get<std::string>());
-  }
-  return paths;
-}
-
 // Half-written siblings of an output that a killed command left (see base/files.h).
 void remove_temporaries(const fs::path& output) {
   std::error_code ignored;
@@ -62,7 +51,24 @@ void remove_output(const fs::path& path) {
 }  // namespace
 
 StageState::StageState(const fs::path& out, const Stage& stage)
-    : stage_(stage), folder_(out / "stages" / stage.name) {}
+    : stage_(stage), out_(normal_path(out)), folder_(out / "stages" / stage.name) {}
+
+std::string StageState::recorded_path(const PathField& output) const {
+  const fs::path path = normal_path(output.path);
+  return (is_within(path, out_) ? path.lexically_relative(out_) : path).generic_string();
+}
+
+// The outputs that a record names, whatever its kind, as normal paths.
+std::vector<fs::path> StageState::recorded_paths(const char* name) const {
+  std::vector<fs::path> paths;
+  const std::optional<Json> record = read_record(folder_ / name);
+  if (!record || !record->value("outputs", Json()).is_object()) return paths;
+  for (const auto& [key, output] : record->at("outputs").items()) {
+    const Json path = output.is_object() ? output.value("path", Json()) : output;
+    if (path.is_string()) paths.push_back(normal_path(out_ / path.get<std::string>()));
+  }
+  return paths;
+}
 
 std::optional<DoneRecord> StageState::done() const {
   const std::optional<Json> record = read_record(folder_ / "done.json");
@@ -89,7 +95,7 @@ std::optional<std::string> StageState::started_key() const {
 void StageState::require_own(const PathField& output) const {
   const fs::path path = normal_path(output.path);
   for (const char* name : {"started.json", "done.json"}) {
-    const std::vector<fs::path> own = recorded_paths(read_record(folder_ / name));
+    const std::vector<fs::path> own = recorded_paths(name);
     if (std::find(own.begin(), own.end(), path) != own.end()) return;
   }
   throw Error({.what = "exists, and this stage did not make it",
@@ -120,7 +126,7 @@ bool StageState::prepare(const StageKey& key, Keep keep) const {
   for (const PathField& output : stage_.outputs) {
     const fs::path path = normal_path(output.path);
     if (fs::exists(path, ignored)) require_own(output);
-    outputs[output.key] = path.string();
+    outputs[output.key] = recorded_path(output);
     remove_temporaries(path);
   }
   const bool resumes = keep == Keep::kUnfinished && started_key() == key.digest && !done() &&
@@ -143,8 +149,7 @@ void StageState::note_process(int pid) const {
 void StageState::finish(const StageKey& key, const NamedDigests& digests, double seconds) const {
   Json outputs = Json::object();
   for (const PathField& output : stage_.outputs) {
-    outputs[output.key] = {{"path", normal_path(output.path).string()},
-                           {"digest", digests.at(output.key)}};
+    outputs[output.key] = {{"path", recorded_path(output)}, {"digest", digests.at(output.key)}};
   }
   write_json(
       folder_ / "done.json",

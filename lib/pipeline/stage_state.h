@@ -4,6 +4,7 @@
 //   started.json  {"key", "parts", "outputs": {key: path}}: a run that has not finished
 //   child.pid     the process that runs it
 //   done.json     {"key", "parts", "outputs": {key: {"path", "digest"}}, "seconds"}
+// Paths inside OUT are relative to it, so the whole folder may move.
 //
 // After a crash at any point, what is found is either done with these outputs, or started with
 // this key (the outputs are this key's unfinished ones), or of no key (they are to be removed).
@@ -47,8 +48,11 @@ class StageState {
   void wait_for_last_process() const;
   void require_own(const PathField& output) const;
 
+  std::string recorded_path(const PathField& output) const;
+  std::vector<fs::path> recorded_paths(const char* record) const;
+
   const Stage& stage_;
-  fs::path folder_;
+  fs::path out_, folder_;
 };
 
 }  // namespace gradus

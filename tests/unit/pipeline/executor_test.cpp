@@ -123,7 +123,10 @@ TEST_CASE("the folder of a pipeline can be moved") {
   FakeWorld world;
   world.run();
   fs::rename(world / "out", world / "elsewhere");
-  CHECK(statuses(world.plan({"out=" + (world / "elsewhere").string()})) == kAllUpToDate);
+  const std::string moved = "out=" + (world / "elsewhere").string();
+  CHECK(statuses(world.plan({moved})) == kAllUpToDate);
+  CHECK(statuses(world.run({moved, "stages.report.recipe.text=fin"})) ==
+        "l1: up to date, l2: up to date, report: ran");
 }
 
 TEST_CASE("where a cache lies changes nothing") {
