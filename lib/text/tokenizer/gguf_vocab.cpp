@@ -18,21 +18,21 @@ constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581
 // Values of tokenizer.ggml.token_type.
 enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4 };
 
-constexpr const char* kLlama3 =
+constexpr const char* kLlama3Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kQwen2 =
+constexpr const char* kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
     R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kTekken =
+constexpr const char* kTekkenPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
     R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kGpt4o =
+constexpr const char* kGpt4oPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kDeepseek3 =
+constexpr const char* kDeepseek3Pattern =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
     R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
@@ -48,8 +48,8 @@ struct PreTokenizerRow {
   bool adds_bos = false;       // when the file does not say
 };
 
-constexpr PreTokenizerRow kLlama3Row{Split::kPattern, kLlama3, false, true, true};
-constexpr PreTokenizerRow kQwen2Row{Split::kPattern, kQwen2, true};
+constexpr PreTokenizerRow kLlama3Row{Split::kPattern, kLlama3Pattern, false, true, true};
+constexpr PreTokenizerRow kQwen2Row{Split::kPattern, kQwen2Pattern, true};
 
 // smollm: llama.cpp and the model's own tokenizer.json cut digits one by one before GPT-2's split;
 // transformers leaves that out when it reads a GGUF file, and we give its ids. They differ only
@@ -75,15 +75,15 @@ constexpr Component<PreTokenizerRow> kPreTokenizers[] = {
     {"llama-v3", kLlama3Row},
     {"falcon3", kLlama3Row},
     {"pixtral", kLlama3Row},
-    {"dbrx", {Split::kPattern, kLlama3}},
-    {"smaug-bpe", {Split::kPattern, kLlama3}},
-    {"chatglm-bpe", {Split::kPattern, kLlama3}},
+    {"dbrx", {Split::kPattern, kLlama3Pattern}},
+    {"smaug-bpe", {Split::kPattern, kLlama3Pattern}},
+    {"chatglm-bpe", {Split::kPattern, kLlama3Pattern}},
     {"qwen2", kQwen2Row},
     {"deepseek-r1-qwen", kQwen2Row},
-    {"stablelm2", {Split::kPattern, kQwen2}},
-    {"tekken", {Split::kPattern, kTekken, false, true, true}},
-    {"gpt-4o", {Split::kPattern, kGpt4o}},
-    {"llama4", {Split::kPattern, kGpt4o}},
+    {"stablelm2", {Split::kPattern, kQwen2Pattern}},
+    {"tekken", {Split::kPattern, kTekkenPattern, false, true, true}},
+    {"gpt-4o", {Split::kPattern, kGpt4oPattern}},
+    {"llama4", {Split::kPattern, kGpt4oPattern}},
     {"deepseek-v3", {Split::kDeepseek3}},
 };
 
@@ -121,7 +121,7 @@ Json pre_tokenizer(const PreTokenizerRow& row) {
       break;
     case Split::kDeepseek3:
       steps = {split_step(R"(\p{N}{1,3})"), split_step(R"([一-龥぀-ゟ゠-ヿ]+)"),
-               split_step(kDeepseek3), byte_level(false)};
+               split_step(kDeepseek3Pattern), byte_level(false)};
       break;
     case Split::kPattern:
       steps = {split_step(row.pattern), byte_level(false)};
