@@ -54,7 +54,7 @@ int run_forward(const CommandLine& line) {
   if (fs::exists(out))
     throw Error({.what = "already exists and is not overwritten", .where = out.string()});
   set_compute_threads(0);
-  LoadOptions options{.device = select_device(line.get("--device", "auto"))};
+  LoadOptions options{.dtype = {}, .device = select_device(line.get("--device", "auto"))};
   if (line.has("--dtype")) options.dtype = dtype_from_name(line.get("--dtype"));
   const Transformer model = load_model(folder, options);
   const auto rows = read_id_rows(line.require("--ids"), model.config().vocab_size);

@@ -130,10 +130,9 @@ int run_chat(const CommandLine& line) {
       result.push_back(render(chat_template, conversation, defaults));
   } else {
     result = Json::object();
-    for (const auto& [name, conversation] :
-         json_get<Json>(document, "cases", path.string()).items()) {
+    const auto cases = json_get<Json>(document, "cases", path.string());
+    for (const auto& [name, conversation] : cases.items())
       result[name] = render(chat_template, conversation, defaults);
-    }
   }
   print_result(result);
   return 0;

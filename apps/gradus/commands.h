@@ -7,6 +7,10 @@
 namespace gradus {
 
 Command doctor_command();
+Command pretrain_continue_command();
+Command sft_command();
+Command distill_command();
+Command quantize_command();
 Command run_command();
 Command store_digest_command();
 Command store_verify_command();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages.h"
 
+#include "train/recipe.h"
+
 namespace gradus {
 namespace {
 
@@ -29,6 +31,10 @@ StageCommand import_stage() {
 
 }  // namespace
 
-std::vector<StageCommand> stage_commands() { return {import_stage()}; }
+std::vector<StageCommand> stage_commands() {
+  return {import_stage(), stage_command<PretrainRecipe>("pretrain-continue", AfterCrash::kResumes),
+          stage_command<SftRecipe>("sft", AfterCrash::kResumes),
+          stage_command<DistillRecipe>("distill", AfterCrash::kResumes)};
+}
 
 }  // namespace gradus

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "training.h"
+
+#include <iostream>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "data/source.h"
+#include "data/text_tools.h"
+#include "model/lora.h"
+#include "tensor/device.h"
+
+namespace gradus {
+namespace {
+
+void check_context(const TrainingJob& job) {
+  const fs::path& folder = job.parents.front().folder;
+  const ModelConfig config = read_model_config(folder);
+  if (job.recipe.data.context_length > config.max_position_embeddings)
+    throw Error({.what = "is longer than the model's positions",
+                 .where = "data.context_length",
+                 .expected = cat("at most ", config.max_position_embeddings, " (",
+                                 (folder / "config.json").string(), ")"),
+                 .found = std::to_string(job.recipe.data.context_length)});
+}
+
+void check_tokenizer_fits(const TextTools& tools, const fs::path& folder) {
+  const ModelConfig config = read_model_config(folder);
+  if (tools.tokenizer->vocab_size() > config.vocab_size)
+    throw Error({.what = "the tokenizer does not fit the model",
+                 .where = folder.string(),
+                 .expected = cat("at most ", config.vocab_size, " tokens (vocab_size)"),
+                 .found = std::to_string(tools.tokenizer->vocab_size())});
+}
+
+std::vector<PackedSource> pack(const std::vector<SourceRecipe>& sources, const DataRecipe& data,
+                               const TextTools& tools, std::optional<uint64_t> seed) {
+  std::vector<PackedSource> packed;
+  for (const SourceRecipe& source : sources) {
+    packed.emplace_back(
+        open_source(source, data, tools),
+        PackingOptions{.context_length = data.context_length,
+                       .on_overflow = source.on_overflow.value_or(data.on_overflow),
+                       .packing = data.packing ? Packing::kPacked : Packing::kOneDocument,
+                       .seed = seed});
+  }
+  return packed;
+}
+
+TrainingData open_data(const TrainingRecipe& recipe, const fs::path& model_folder) {
+  const TextTools tools = load_text_tools(model_folder);
+  check_tokenizer_fits(tools, model_folder);
+  const auto seed = static_cast<uint64_t>(recipe.seed);
+  TrainingData data{TrainingPlan(pack(recipe.data.sources, recipe.data, tools, seed),
+                                 {.batch = recipe.batch,
+                                  .context_length = recipe.data.context_length,
+                                  .on_exhausted = recipe.data.on_exhausted,
+                                  .seed = seed}),
+                    {}};
+  const int64_t most_tokens =
+      recipe.batch.tokens_per_micro_batch.value_or(recipe.data.context_length);
+  for (PackedSource& source : pack(recipe.data.evaluation, recipe.data, tools, std::nullopt))
+    data.held_out.emplace_back(std::move(source), most_tokens);
+  if (!data.plan.ended_early().empty()) log_warning("data", data.plan.ended_early());
+  return data;
+}
+
+std::vector<SourceReport> all_reports(const TrainingData& data) {
+  std::vector<SourceReport> reports = data.plan.reports();
+  for (const EvaluationSet& set : data.held_out) reports.push_back(set.report());
+  return reports;
+}
+
+void write_data_report(const TrainingData& data, const RunFolder& folder) {
+  Json sources = Json::array();
+  for (const SourceReport& report : all_reports(data)) sources.push_back(report_json(report));
+  write_json(
+      folder.path() / "data_report.json",
+      Json{{"steps", data.plan.steps()}, {"tokens", data.plan.tokens()}, {"sources", sources}});
+  log_info("data", cat(data.plan.steps(), " steps, ", data.plan.tokens(), " tokens\n",
+                       report_table(all_reports(data))));
+}
+
+// What a resumed run must still find unchanged.
+Json input_digests(const TrainingJob& job, const TrainingData& data, DigestCache& digests) {
+  Json inputs = Json::object();
+  for (const ParentModel& parent : job.parents) inputs[parent.role] = digests.folder(parent.folder);
+  for (const SourceReport& report : all_reports(data)) {
+    for (const SourceFile& file : report.files)
+      inputs[report.name + ": " + file.path] = file.sha256;
+  }
+  return inputs;
+}
+
+LineageData lineage_data(const SourceReport& report) {
+  LineageData data{.name = report.name,
+                   .files = {},
+                   .documents = report.kept_documents,
+                   .tokens = report.planned_tokens,
+                   .licence = report.licence,
+                   .share = report.planned_share};
+  for (const SourceFile& file : report.files)
+    data.files.push_back({file.path, file.sha256, file.bytes});
+  return data;
+}
+
+// The training summary without what differs between two runs of the same recipe.
+Json lasting_part(Json summary) {
+  for (const char* key : {"seconds", "tokens_per_second", "mfu", "peak_tflops"}) summary.erase(key);
+  return summary;
+}
+
+void write_lineage_into(const fs::path& folder, const TrainingJob& job, const TrainingData& data,
+                        const Json& summary) {
+  DigestCache digests;
+  LineageBuilder lineage(job.kind, digests);
+  for (const ParentModel& parent : job.parents) lineage.parent(parent.role, parent.folder);
+  for (const SourceReport& report : data.plan.reports()) lineage.data(lineage_data(report));
+  lineage.recipe(job.resolved.values).training(lasting_part(summary)).write(folder);
+}
+
+void save_result(const TrainingJob& job, const TrainingData& data, const RunFolder& folder,
+                 Transformer& model, const Json& summary) {
+  const fs::path& base = job.parents.front().folder;
+  const LoraRecipe lora = job.recipe.lora_or_default();
+  const bool adapted = job.recipe.method == TrainMethod::kLora;
+  if (adapted) {
+    AtomicFolder out(folder.adapter(), AtomicFolder::Existing::kReplace);
+    save_adapter(out.path(), model, lora_config(lora), base.string());
+    write_lineage_into(out.path(), job, data, summary);
+    out.commit();
+    merge_lora(model);
+  }
+  if (adapted && !lora.merge) return;
+  AtomicFolder out(folder.model(), AtomicFolder::Existing::kReplace);
+  save_model(out.path(), model);
+  copy_text_files(base, out.path());
+  write_lineage_into(out.path(), job, data, summary);
+  out.commit();
+}
+
+void print_summary(const CommandLine& line, const Json& summary) {
+  if (print_json_if_asked(line, summary)) return;
+  for (const auto& [key, value] : summary.items()) {
+    if (key == "evaluations") continue;
+    std::string name = key;
+    name.resize(20, ' ');
+    std::cout << name << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
+  }
+  for (const Json& record : summary.value("evaluations", Json::array()))
+    std::cout << "step " << record["step"] << ": " << record["set"].get<std::string>() << " loss "
+              << record["loss"] << ", perplexity " << record["perplexity"] << "\n";
+}
+
+std::vector<HeldOutSet> held_out_sets(const TrainingData& data) {
+  std::vector<HeldOutSet> sets;
+  for (const EvaluationSet& set : data.held_out) sets.push_back(held_out(set));
+  return sets;
+}
+
+int train(const CommandLine& line, const TrainingJob& job, const RunFolder& folder) {
+  const TrainingData data = open_data(job.recipe, job.parents.front().folder);
+  job.check_data(data);
+  write_data_report(data, folder);
+  const LoadOptions options{
+      .dtype = job.recipe.dtype == TrainDtype::kBFloat16 ? at::kBFloat16 : at::kFloat,
+      .device = select_device(job.recipe.device)};
+  Transformer model = job.load_trained(options);
+  const std::unique_ptr<Objective> objective = job.make_objective(options);
+  const PlannedSteps steps(data.plan);
+  DigestCache digests;
+  Trainer trainer({.model = model,
+                   .objective = *objective,
+                   .steps = steps,
+                   .held_out = held_out_sets(data),
+                   .recipe = job.recipe,
+                   .folder = folder,
+                   .inputs = input_digests(job, data, digests)});
+  if (trainer.run() == RunEnd::kStopped) {
+    log_info("train", cat("stopped after step ", trainer.progress().step,
+                          "; run the same command again to go on"));
+    return 128 + stop_signal();
+  }
+  Json summary = trainer.summary();
+  save_result(job, data, folder, model, summary);
+  summary["output"] = folder.path().string();
+  folder.finish(summary);
+  if (!job.recipe.checkpoint.keep_finished) trainer.remove_checkpoints();
+  print_summary(line, summary);
+  return kExitOk;
+}
+
+}  // namespace
+
+int run_training(const CommandLine& line, const TrainingJob& job) {
+  check_context(job);
+  job.check_models();
+  if (line.has("--check")) {
+    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
+    return kExitOk;
+  }
+  const RunFolder folder(job.recipe.output, job.resolved);
+  if (const auto summary = folder.summary()) {
+    log_info("train", folder.path().string() + " is a finished run of this recipe");
+    print_summary(line, *summary);
+    return kExitOk;
+  }
+  set_compute_threads(static_cast<int>(job.recipe.threads));
+  return train(line, job, folder);
+}
+
+std::unique_ptr<Objective> plain_objective(const LoadOptions&) {
+  return std::make_unique<CrossEntropyObjective>();
+}
+
+}  // namespace gradus
