@@ -68,6 +68,8 @@ std::string too_long_problem(int64_t max_record_bytes) {
 std::unique_ptr<RecordReader> open_reader(const fs::path& path, const ReaderOptions& options) {
   const FileFormat format =
       options.format == FileFormat::kAuto ? format_of_name(path) : options.format;
+  if (format != FileFormat::kText && !options.separator.empty())
+    throw Error({.what = "separator is for text files only", .where = path.string()});
   auto stream = open_byte_stream(path);
   if (format == FileFormat::kText) return text_reader(std::move(stream), options);
   if (format == FileFormat::kCsv) return csv_reader(std::move(stream), options, path.string());

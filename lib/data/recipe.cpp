@@ -23,6 +23,16 @@ void check_shares(const std::vector<SourceRecipe>& sources, Problems& problems) 
   problems.add("sources", "either all sources have a share, or none");
 }
 
+// Held-out sets are read once and in order, so keys about mixing would have no effect.
+void check_unmixed(const std::vector<SourceRecipe>& evaluation, Problems& problems) {
+  for (size_t i = 0; i < evaluation.size(); ++i) {
+    const std::string entry = "evaluation." + std::to_string(i);
+    if (evaluation[i].share) problems.add(entry + ".share", "held-out sets are not mixed");
+    if (evaluation[i].max_epochs)
+      problems.add(entry + ".max_epochs", "held-out sets are not repeated");
+  }
+}
+
 }  // namespace
 
 std::span<const EnumName<FileFormat>> enum_names(FileFormat) {
@@ -72,6 +82,7 @@ void DataRecipe::check(Problems& problems) const {
   check_names(sources, "sources", problems);
   check_names(evaluation, "evaluation", problems);
   check_shares(sources, problems);
+  check_unmixed(evaluation, problems);
 }
 
 void BatchRecipe::check(Problems& problems) const {

@@ -59,7 +59,7 @@ struct SourceRecipe {
       rule::required, rule::path_input);
     v("format", format, "file format; auto goes by the file name");
     v("shape", shape, "what a row holds; auto looks at the first row");
-    v("text_key", text_key, "key or CSV column of the text (shape text)", rule::required);
+    v("text_key", text_key, "key or CSV column of the text (shape text)", rule::non_empty);
     v("messages_key", messages_key,
       "key of the list of turns; empty: messages (OpenAI) or conversations (sharegpt)");
     v("separator", separator,

@@ -246,6 +246,8 @@ TEST_CASE("a folder gives its data files by name, a strange file needs a format"
   REQUIRE(files.size() == 2);
   CHECK(files[0].filename() == "a.jsonl.gz");
   CHECK(contains(error_of([&] { open_reader(folder / "notes.pdf", {}); }), "set format"));
+  CHECK(contains(error_of([&] { open_reader(folder / "b.jsonl", {.separator = "x"}); }),
+                 "separator is for text files only"));
   CHECK(contains(error_of([&] { data_files(folder / "missing", FileFormat::kAuto); }),
                  "does not exist"));
 }

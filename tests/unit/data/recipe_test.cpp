@@ -32,6 +32,8 @@ TEST_CASE("contradictions in data recipes are named") {
   CHECK(contains(error("sources: [{name: a, path: /, share: 1}, {name: b, path: /}]"),
                  "either all sources have a share, or none"));
   CHECK(contains(error("sources: [{name: a, path: /}, {name: a, path: /}]"), "is used twice"));
+  CHECK(contains(error("sources: [{name: a, path: /}]\nevaluation: [{name: b, path: /, share: 1}]"),
+                 "evaluation.0.share: held-out sets are not mixed"));
   CHECK(contains(error("sources: [{name: a, path: /no/such/file}]"), "/no/such/file"));
   const auto batch_error = [](const char* yaml) {
     return error_of([&] { parse_recipe<BatchRecipe>(yaml, "r.yaml"); });

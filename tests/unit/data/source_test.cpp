@@ -123,7 +123,7 @@ TEST_CASE("a bad line is an error with its place, or skipped and counted by reas
   Fixture fixture("{\"text\": \"ok\"}\nnot json\n{\"body\": 1}\n{\"text\": \"" +
                   std::string(200, 'y') + "\"}\n{\"text\": \"fine\"}\n");
   fixture.data.max_record_bytes = 100;
-  CHECK(contains(fixture.error(), "a.jsonl:2:1: is not valid JSON"));
+  CHECK(contains(fixture.error(), "a.jsonl:2:2: is not valid JSON"));
   CHECK_FALSE(fs::exists(fs::path(fixture.data.cache_dir) / "x"));
   fixture.data.on_bad_line = BadLinePolicy::kSkip;
   const auto source = fixture.open();
@@ -162,7 +162,7 @@ TEST_CASE("conversations are rendered, masked and reported") {
 TEST_CASE("masks that learn nothing or everything are refused") {
   Fixture nothing(R"({"messages":[{"role":"user","content":"Q"}]})");
   CHECK(contains(nothing.error(chatml()), "no token of any conversation would be learned"));
-  Fixture everything(R"({"messages":[{"role":"assistant","content":"Q"}]})");
+  Fixture everything(R"({"messages":[{"role":"assistant","content":"Hello"}]})");
   CHECK(contains(everything.error(ChatTemplate(kBare, "bare")),
                  "every token of every conversation would be learned"));
   everything.data.train_on = TrainOn::kEverything;
@@ -171,7 +171,7 @@ TEST_CASE("masks that learn nothing or everything are refused") {
 
 TEST_CASE("a template without end of turn is reported") {
   Fixture fixture(
-      R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]})");
+      R"({"messages":[{"role":"user","content":"Why?"},{"role":"assistant","content":"A"}]})");
   const auto source = fixture.open(ChatTemplate(kBare, "bare"));
   CHECK(source->report().chat_samples_ended == 0);
   CHECK(report_json(source->report()).at("end_of_turn_share") == 0.0);
