@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "model/formats/gguf_config.h"
 #include "model/formats/gguf_tensors.h"
+#include "text/tokenizer/gguf_vocab.h"
 
 namespace gradus {
 namespace {
@@ -90,6 +91,8 @@ void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string
   AtomicFolder out(folder);
   write_json(out.path() / "config.json", model.config);
   write_json(out.path() / "generation_config.json", generation_config(file, model));
+  write_json(out.path() / "tokenizer.json",
+             tokenizer_json_from_gguf(file.metadata(), gguf.string()));
   write_json(out.path() / "tokenizer_config.json", tokenizer_config(file, model));
   write_chat_template(file, out.path());
   stream_safetensors_folder(out.path(), convert_gguf_tensors(tensors, format, gguf.string()));
