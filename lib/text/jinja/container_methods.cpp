@@ -207,7 +207,7 @@ Value get_path(Value object, const std::vector<Value>& path) {
   return object;
 }
 
-Value fold_case(const Value& value) {
+Value without_case(const Value& value) {
   if (!value.is(Kind::kString)) return value;
   Arguments none;
   return string_method(value, "lower").host_object().call(none);

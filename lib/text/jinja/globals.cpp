@@ -141,7 +141,7 @@ std::string format_time(std::string format, std::time_t seconds, long microsecon
   if (format.empty()) return {};
   std::string out(format.size() * 8 + 256, '\0');
   out.resize(std::strftime(out.data(), out.size(), format.c_str(), &local));
-  if (find_invalid_utf8(out) != std::string::npos) throw Failure("the date is not UTF-8");
+  if (find_invalid_utf8(out)) throw Failure("the date is not UTF-8");
   return out;
 }
 

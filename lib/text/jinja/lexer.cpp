@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "base/error.h"
-#include "text/jinja/unicode.h"
+#include "text/jinja/python_str.h"
 
 namespace gradus::jinja {
 namespace {
@@ -54,7 +54,7 @@ class Lexer {
   size_t skip_space(size_t offset) const {
     while (offset < text_.size()) {
       size_t next = offset;
-      if (!is_space(decode_utf8(text_, next))) break;
+      if (!is_space(next_code_point(text_, next))) break;
       offset = next;
     }
     return offset;
@@ -66,7 +66,7 @@ class Lexer {
       size_t start = end - 1;
       while (start > begin && (text_[start] & 0xC0) == 0x80) --start;
       size_t next = start;
-      if (!is_space(decode_utf8(text_, next))) break;
+      if (!is_space(next_code_point(text_, next))) break;
       end = start;
     }
     return end;
@@ -200,7 +200,7 @@ class Lexer {
     if (c >= '0' && c <= '9') return read_number(offset);
     if (c == '"' || c == '\'') return read_string(offset);
     size_t next = offset;
-    if (is_identifier_start(decode_utf8(text_, next))) return read_name(offset);
+    if (is_identifier_start(next_code_point(text_, next))) return read_name(offset);
     return read_operator(offset, open);
   }
 
@@ -208,7 +208,7 @@ class Lexer {
     size_t end = offset;
     while (end < text_.size()) {
       size_t next = end;
-      if (!is_identifier_part(decode_utf8(text_, next))) break;
+      if (!is_identifier_part(next_code_point(text_, next))) break;
       end = next;
     }
     add(TokenKind::kName, offset, text_.substr(offset, end - offset));
@@ -226,7 +226,7 @@ class Lexer {
     const char c = text_[offset];
     if (kSingle.find(c) == kNone) {
       size_t end = offset;
-      decode_utf8(text_, end);
+      next_code_point(text_, end);
       source_.fail(offset, cat("unexpected char '", text_.substr(offset, end - offset), "'"));
     }
     balance(offset, c, open);
@@ -414,8 +414,7 @@ Source::Source(const std::string& text, std::string where) : where_(std::move(wh
                  .found = cat(text.size())});
   }
   text_ = normal_newlines(text);
-  const size_t invalid = find_invalid_utf8(text_);
-  if (invalid != kNone) fail(invalid, "the text is not UTF-8");
+  if (const auto invalid = find_invalid_utf8(text_)) fail(*invalid, "the text is not UTF-8");
   if (!text_.empty() && text_.back() == '\n') text_.pop_back();
 }
 

@@ -40,6 +40,6 @@ Value get_path(Value object, const std::vector<Value>& path);
 Value string_method(const Value& self, std::string_view name);
 
 // Strings in lower case, everything else as it is: how sort, unique, min and max compare.
-Value fold_case(const Value& value);
+Value without_case(const Value& value);
 
 }  // namespace gradus::jinja

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Macros and call blocks: parameters as jinja2.runtime.Macro binds them.
-#include <algorithm>
-
 #include "base/error.h"
 #include "text/jinja/interpreter.h"
 #include "text/jinja/print.h"
@@ -16,9 +14,14 @@ const Value* find_named(const Arguments& arguments, const std::string& name) {
   return nullptr;
 }
 
-bool is_parameter(const Signature& signature, const std::string& name) {
-  return std::any_of(signature.parameters.begin(), signature.parameters.end(),
-                     [&](const auto& parameter) { return parameter.second == name; });
+// The number of parameters when none has the name.
+size_t parameter_index(const Signature& signature, const std::string& name) {
+  size_t index = 0;
+  for (const auto& parameter : signature.parameters) {
+    if (parameter.second == name) break;
+    ++index;
+  }
+  return index;
 }
 
 }  // namespace
@@ -83,10 +86,8 @@ void Interpreter::bind_special(const MacroObject& macro, const Arguments& argume
   auto kwargs = std::make_shared<DictObject>();
   Value caller = Value::undefined("No caller defined");
   for (const auto& [name, value] : arguments.named) {
-    const auto at = std::find_if(signature.parameters.begin(), signature.parameters.end(),
-                                 [&](const auto& parameter) { return parameter.second == name; });
-    const auto index = static_cast<size_t>(at - signature.parameters.begin());
-    if (is_parameter(signature, name) && index >= arguments.positional.size()) continue;
+    const size_t index = parameter_index(signature, name);
+    if (index < count && index >= arguments.positional.size()) continue;
     if (name == "caller" && signature.uses_caller) {
       if (!value.is(Kind::kNone)) caller = value;
     } else if (signature.uses_kwargs) {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "text/jinja/unicode.h"
+#include "text/jinja/python_str.h"
 
 namespace gradus::jinja {
 namespace {
@@ -82,7 +82,7 @@ std::string quote_text(const std::string& text, Charset charset) {
   const char quote = single && text.find('"') == std::string::npos ? '"' : '\'';
   std::string out(1, quote);
   for (size_t i = 0; i < text.size();)
-    append_quoted_char(out, decode_utf8(text, i), quote, charset);
+    append_quoted_char(out, next_code_point(text, i), quote, charset);
   return out + quote;
 }
 

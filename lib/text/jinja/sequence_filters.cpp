@@ -17,7 +17,7 @@ using Path = std::vector<Value>;
 bool absent(const Value& value) { return value.missing() || value.is(Kind::kNone); }
 
 Value folded(const Value& value, bool case_sensitive) {
-  return case_sensitive ? value : fold_case(value);
+  return case_sensitive ? value : without_case(value);
 }
 
 Value filter_length(const Value& input, Arguments& arguments) {

@@ -7,8 +7,8 @@
 #include "text/jinja/library.h"
 #include "text/jinja/operations.h"
 #include "text/jinja/print.h"
+#include "text/jinja/python_str.h"
 #include "text/jinja/text_functions.h"
-#include "text/jinja/unicode.h"
 
 namespace gradus::jinja {
 namespace {
@@ -231,13 +231,14 @@ Value method_isidentifier(const Text& self, Arguments&) {
                         std::all_of(text.begin(), text.end(), is_identifier_part));
 }
 
-// At least one cased character, and none of the other case.
+// At least one cased character, and none of the other cases.
 template <bool (*wrong)(char32_t)>
 Value method_is_case(const Text& self, Arguments&) {
   spend_bytes(self.bytes.size());
   const std::u32string text = to_code_points(self.bytes);
-  return Value::boolean(std::any_of(text.begin(), text.end(), is_cased) &&
-                        std::none_of(text.begin(), text.end(), wrong));
+  return Value::boolean(
+      std::any_of(text.begin(), text.end(), is_cased) &&
+      std::none_of(text.begin(), text.end(), [](char32_t c) { return wrong(c) || is_title(c); }));
 }
 
 Value method_istitle(const Text& self, Arguments&) {
@@ -267,7 +268,7 @@ Value method_format_map(const Text& self, Arguments& arguments) {
 
 constexpr MethodEntry kMethods[] = {
     {"capitalize", method_case<capitalize>},
-    {"casefold", method_case<to_lower>},
+    {"casefold", method_case<fold_case>},
     {"center", method_pad<Side::kBoth>},
     {"count", method_count},
     {"endswith", method_affix<Side::kRight>},

@@ -7,8 +7,8 @@
 #include "text/jinja/library.h"
 #include "text/jinja/operations.h"
 #include "text/jinja/print.h"
+#include "text/jinja/python_str.h"
 #include "text/jinja/text_functions.h"
-#include "text/jinja/unicode.h"
 
 namespace gradus::jinja {
 namespace {
@@ -39,7 +39,7 @@ std::string title_words(std::string_view text) {
   spend_bytes(text.size());
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
-    const char32_t c = decode_utf8(text, i);
+    const char32_t c = next_code_point(text, i);
     const bool separates =
         is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos;
     if (separates) {
@@ -192,7 +192,7 @@ Value filter_wordcount(const Value& input, Arguments& arguments) {
   Int count = 0;
   bool in_word = false;
   for (size_t i = 0; i < text.bytes.size();) {
-    const char32_t c = decode_utf8(text.bytes, i);
+    const char32_t c = next_code_point(text.bytes, i);
     const bool word = is_identifier_part(c) || is_numeric(c);
     count += word && !in_word ? 1 : 0;
     in_word = word;

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "text/jinja/unicode.h"
+#include "text/jinja/python_str.h"
 
 namespace gradus::jinja {
 namespace {
@@ -21,7 +21,7 @@ size_t previous_offset(const std::string& text, size_t end) {
 size_t skip(const std::string& text, size_t begin, bool space) {
   while (begin < text.size()) {
     size_t next = begin;
-    if (is_space(decode_utf8(text, next)) != space) break;
+    if (is_space(next_code_point(text, next)) != space) break;
     begin = next;
   }
   return begin;
@@ -31,7 +31,7 @@ size_t skip_back(const std::string& text, size_t end, bool space) {
   while (end > 0) {
     const size_t start = previous_offset(text, end);
     size_t next = start;
-    if (is_space(decode_utf8(text, next)) != space) break;
+    if (is_space(next_code_point(text, next)) != space) break;
     end = start;
   }
   return end;
@@ -68,7 +68,7 @@ std::vector<Text> split_words_right(const Text& text, Int limit) {
 size_t line_break(const std::string& text, size_t i) {
   if (text[i] == '\r') return i + 1 < text.size() && text[i + 1] == '\n' ? 2 : 1;
   size_t next = i;
-  const char32_t c = decode_utf8(text, next);
+  const char32_t c = next_code_point(text, next);
   const bool breaks = (c >= 0x0A && c <= 0x0C) || (c >= 0x1C && c <= 0x1E) || c == 0x85 ||
                       c == 0x2028 || c == 0x2029;
   return breaks ? next - i : 0;
@@ -96,11 +96,11 @@ Text strip(const Text& text, const std::string* chars, Side side) {
   spend_bytes(bytes.size());
   const std::u32string set = chars != nullptr ? to_code_points(*chars) : std::u32string();
   const auto stripped = [&](size_t offset) {
-    const char32_t c = decode_utf8(bytes, offset);
+    const char32_t c = next_code_point(bytes, offset);
     return chars != nullptr ? set.find(c) != std::u32string::npos : is_space(c);
   };
   size_t begin = 0, end = bytes.size();
-  while (side != Side::kRight && begin < end && stripped(begin)) decode_utf8(bytes, begin);
+  while (side != Side::kRight && begin < end && stripped(begin)) next_code_point(bytes, begin);
   while (side != Side::kLeft && end > begin && stripped(previous_offset(bytes, end))) {
     end = previous_offset(bytes, end);
   }
@@ -144,7 +144,7 @@ std::vector<Text> split_lines(const Text& text, LineEnds ends) {
   for (size_t i = 0; i < text.bytes.size();) {
     const size_t length = line_break(text.bytes, i);
     if (length == 0) {
-      decode_utf8(text.bytes, i);
+      next_code_point(text.bytes, i);
       continue;
     }
     lines.push_back(text.slice(begin, ends == LineEnds::kKept ? i + length : i));

@@ -48,7 +48,7 @@ std::string json_string(const std::string& text, JsonStyle::Escape escape) {
   spend_bytes(text.size() * 4);
   std::string out = "\"";
   for (size_t i = 0; i < text.size();) {
-    const char32_t c = decode_utf8(text, i);
+    const char32_t c = next_code_point(text, i);
     if (const char* known = short_escape(c)) {
       out += known;
     } else if (c < 0x20) {

@@ -86,46 +86,8 @@ Text escape_html(const Text& text) {
   return out;
 }
 
-char32_t decode_utf8(std::string_view text, size_t& offset) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(offset);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  if (length == 1 || offset + length > text.size()) {
-    ++offset;
-    return lead;
-  }
-  char32_t code_point = lead & (0x7F >> length);
-  for (size_t i = 1; i < length; ++i) code_point = (code_point << 6) | (byte(offset + i) & 0x3F);
-  offset += length;
-  return code_point;
-}
-
-void append_utf8(std::string& out, char32_t c) {
-  const auto put = [&](char32_t byte) { out += static_cast<char>(byte); };
-  if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xC0 | (c >> 6));
-    put(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    put(0xE0 | (c >> 12));
-    put(0x80 | ((c >> 6) & 0x3F));
-    put(0x80 | (c & 0x3F));
-  } else {
-    put(0xF0 | (c >> 18));
-    put(0x80 | ((c >> 12) & 0x3F));
-    put(0x80 | ((c >> 6) & 0x3F));
-    put(0x80 | (c & 0x3F));
-  }
-}
-
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
-}
-
-size_t count_code_points(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 std::vector<size_t> code_point_offsets(std::string_view text) {
@@ -139,7 +101,7 @@ std::vector<size_t> code_point_offsets(std::string_view text) {
 
 std::u32string to_code_points(std::string_view text) {
   std::u32string out;
-  for (size_t i = 0; i < text.size();) out += decode_utf8(text, i);
+  for (size_t i = 0; i < text.size();) out += next_code_point(text, i);
   return out;
 }
 
@@ -147,23 +109,6 @@ std::string to_utf8(const std::u32string& code_points) {
   std::string out;
   for (const char32_t c : code_points) append_utf8(out, c);
   return out;
-}
-
-size_t find_invalid_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    if (length == 0 || lead > 0xF4 || i + length > text.size()) return i;
-    for (size_t k = 1; k < length; ++k) {
-      if ((text[i + k] & 0xC0) != 0x80) return i;
-    }
-    size_t next = i;
-    const char32_t c = decode_utf8(text, next);
-    const bool overlong = (length == 3 && c < 0x800) || (length == 4 && c < 0x10000);
-    if (overlong || (c >= 0xD800 && c <= 0xDFFF) || c > 0x10FFFF) return i;
-    i = next;
-  }
-  return std::string_view::npos;
 }
 
 }  // namespace gradus::jinja

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/unicode.h"
+
 namespace gradus::jinja {
 
 // Bytes [begin, end) come from `source`: message number source >= 0, or generation block
@@ -48,15 +50,15 @@ Text marked_like(std::string bytes, const Text& origin);
 Text escape_html(const Text& text);
 
 // UTF-8. Texts are valid: the template and its JSON input were checked when they were read.
-char32_t decode_utf8(std::string_view text, size_t& offset);
-void append_utf8(std::string& out, char32_t code_point);
+inline char32_t next_code_point(std::string_view text, size_t& offset) {
+  const CodePoint code_point = decode_utf8(text, offset);
+  offset += code_point.bytes;
+  return code_point.value;
+}
 bool is_ascii(std::string_view text);
-size_t count_code_points(std::string_view text);
 // Byte offsets of all code points, and the size as the last entry.
 std::vector<size_t> code_point_offsets(std::string_view text);
 std::u32string to_code_points(std::string_view text);
 std::string to_utf8(const std::u32string& code_points);
-// The offset of the first byte that is not UTF-8, or npos.
-size_t find_invalid_utf8(std::string_view text);
 
 }  // namespace gradus::jinja

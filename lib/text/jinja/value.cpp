@@ -259,8 +259,7 @@ std::vector<Value> bind_arguments(const std::string& function, const Arguments& 
   }
   std::copy(arguments.positional.begin(), arguments.positional.end(), bound.begin());
   for (const auto& [name, value] : arguments.named) {
-    const auto same = [&](const char* candidate) { return name == candidate; };
-    const auto found = std::find_if(names.begin(), names.end(), same);
+    const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end()) {
       throw Failure(cat(function, "() got an unexpected keyword argument '", name, "'"));
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Character classes and case conversion as Python's str has them.
+// Character classes and case conversion as Python's str defines them. Unicode's own classes, which
+// tokenizers use, are in text/unicode.h.
 #pragma once
 
 #include <string>
@@ -16,11 +17,13 @@ bool is_printable(char32_t c);
 bool is_cased(char32_t c);
 bool is_upper(char32_t c);
 bool is_lower(char32_t c);
+bool is_title(char32_t c);
 bool is_identifier_start(char32_t c);
 bool is_identifier_part(char32_t c);
 
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
+std::string fold_case(std::string_view text);   // str.casefold()
 std::string to_title(std::string_view text);    // str.title()
 std::string capitalize(std::string_view text);  // str.capitalize()
 std::string swap_case(std::string_view text);
