@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/quantize_model.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "model/folder.h"
+#include "model/quantization_config.h"
+#include "quant/rtn.h"
+#include "tensor/device.h"
+
+namespace gradus {
+namespace {
+
+// Tensors to write, kept alive, and what the quantisation cost.
+struct Output {
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  int64_t projections = 0, bytes_before = 0;
+  double squared_error = 0, squared_weight = 0;
+
+  void add(const std::string& name, const at::Tensor& tensor) {
+    tensors.emplace_back(name, tensor.contiguous());
+  }
+};
+
+QuantizationConfig config_of(const QuantizeRecipe& recipe) {
+  const bool int4 = recipe.scheme == QuantScheme::kInt4;
+  return {
+      .bits = int4 ? 4 : 8, .group_size = int4 ? recipe.group_size : 0, .ignored = recipe.ignore};
+}
+
+void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,
+                   const RtnOptions& options) {
+  const QuantizedTensor stored = quantize_rtn(weight, options, name);
+  output.add(name + (options.bits == 4 ? ".weight_packed" : ".weight"), stored.values);
+  output.add(name + ".weight_scale", stored.scales);
+  if (options.bits == 4)
+    output.add(name + ".weight_shape", at::tensor(weight.sizes().vec(), at::kLong));
+  const at::Tensor wide = weight.to(at::kFloat);
+  output.squared_error += (dequantize(stored, weight.size(1)) - wide).square().sum().item<double>();
+  output.squared_weight += wide.square().sum().item<double>();
+  ++output.projections;
+}
+
+// The names in `ignore` must exist, or a typing error would quantise what should stay.
+void check_ignored(const Transformer& model, const QuantizationConfig& config) {
+  std::set<std::string> known{"lm_head"};
+  model.for_each_linear([&](const Linear& layer) {
+    for (const LinearPart& part : layer.parts) known.insert(part.name);
+  });
+  for (const std::string& name : config.ignored) {
+    if (known.contains(name)) continue;
+    const std::string near = nearest_name(name, known);
+    throw Error({.what = "no projection is called '" + printable(name) + "'",
+                 .where = "ignore",
+                 .hint = near.empty() ? "" : "did you mean " + near + "?"});
+  }
+}
+
+// Parts of one fused projection are quantised together when it is run, so all or none of them.
+void check_whole(const Linear& layer, const QuantizationConfig& config) {
+  for (const LinearPart& part : layer.parts) {
+    if (config.applies_to(part.name) == config.applies_to(layer.parts[0].name)) continue;
+    throw Error({.what = part.name + " and " + layer.parts[0].name + " run as one product",
+                 .where = "ignore",
+                 .hint = "ignore both or neither"});
+  }
+}
+
+Output quantize_tensors(const Transformer& model, const QuantizationConfig& config,
+                        const QuantizeRecipe& recipe) {
+  std::set<std::string> quantised;
+  model.for_each_linear([&](const Linear& layer) {
+    check_whole(layer, config);
+    for (const LinearPart& part : layer.parts) {
+      if (config.applies_to(part.name)) quantised.insert(part.name + ".weight");
+    }
+  });
+  const RtnOptions options{
+      .bits = config.bits,
+      .group_size = config.group_size,
+      .scale_dtype = model.dtype(),
+      .clip_search = recipe.search_clipping ? ClipSearch::kOn : ClipSearch::kOff};
+  Output output;
+  Progress progress("quantise", static_cast<int64_t>(quantised.size()), "projections");
+  for (const NamedTensor& named : model.named_tensors()) {
+    output.bytes_before += static_cast<int64_t>(named.tensor.nbytes());
+    if (!quantised.contains(named.name)) {
+      output.add(named.name, named.tensor);
+      continue;
+    }
+    add_quantized(output, named.name.substr(0, named.name.size() - std::string(".weight").size()),
+                  named.tensor, options);
+    progress.advance();
+  }
+  return output;
+}
+
+int64_t write_tensors(const Output& output, const fs::path& folder) {
+  std::vector<TensorToWrite> list;
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : output.tensors) {
+    list.push_back(tensor_to_write(name, tensor));
+    bytes += static_cast<int64_t>(tensor.nbytes());
+  }
+  write_safetensors_folder(folder, list);
+  return bytes;
+}
+
+}  // namespace
+
+Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
+  const at::NoGradGuard no_gradients;
+  set_compute_threads(static_cast<int>(recipe.threads));
+  const QuantizationConfig config = config_of(recipe);
+  const std::string where = (fs::path(recipe.model) / "config.json").string();
+  if (read_quantization_config(read_json(where), where)) {
+    throw Error({.what = "the model is quantised already",
+                 .where = recipe.model,
+                 .hint = "quantise the model that it was made from"});
+  }
+  const Transformer model = load_model(recipe.model, {});
+  check_ignored(model, config);
+  const Output output = quantize_tensors(model, config, recipe);
+  const int64_t bytes = write_tensors(output, folder);
+  Json json = model_config_to_json(model.config(), dtype_name(model.dtype()));
+  json["quantization_config"] = quantization_config_to_json(config);
+  write_json(folder / "config.json", json);
+  return {{"projections", output.projections},
+          {"weight_bytes_before", output.bytes_before},
+          {"weight_bytes_after", bytes},
+          {"relative_error", std::sqrt(output.squared_error / output.squared_weight)}};
+}
+
+}  // namespace gradus

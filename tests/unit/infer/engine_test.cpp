@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/engine.h"
+
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <future>
+
+#include "base/error.h"
+#include "infer/pass.h"
+#include "support/tiny_model.h"
+
+using namespace gradus;
+
+namespace {
+
+// Logits [T, V] of a whole sequence without a cache.
+at::Tensor full_logits(const Transformer& model, const std::vector<int32_t>& ids) {
+  const at::NoGradGuard no_gradients;
+  const auto T = static_cast<int64_t>(ids.size());
+  PackedAttention attention({0, T});
+  const at::Tensor flat = at::tensor(std::vector<int64_t>(ids.begin(), ids.end()), at::kLong);
+  return model.logits(model.forward(flat, at::arange(T, at::kLong), attention)).to(at::kFloat);
+}
+
+std::vector<int32_t> some_ids(int64_t count, int32_t start = 3) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>((start + 37 * i) % 150 + 3));
+  return ids;
+}
+
+struct Collected {
+  std::vector<int32_t> ids;
+  FinishReason reason = FinishReason::kNone;
+};
+
+std::future<Collected> submit(Engine& engine, GenerationRequest request) {
+  auto collected = std::make_shared<Collected>();
+  auto promise = std::make_shared<std::promise<Collected>>();
+  const uint64_t number =
+      engine.submit(std::move(request), [collected, promise](const GenerationEvent& event) {
+        if (event.token) collected->ids.push_back(event.token->id);
+        if (event.finish == FinishReason::kNone) return;
+        collected->reason = event.finish;
+        promise->set_value(*collected);
+      });
+  REQUIRE(number != 0);
+  return promise->get_future();
+}
+
+GenerationRequest greedy(std::vector<int32_t> prompt, int64_t max_tokens) {
+  GenerationRequest request;
+  request.prompt = std::move(prompt);
+  request.max_tokens = max_tokens;
+  request.sampling.temperature = 0;
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("cached decoding equals the full forward pass") {
+  const Transformer model = tiny_model();
+  const std::vector<int32_t> ids = some_ids(40);
+  const at::Tensor expected = full_logits(model, ids);
+  KvCache cache(model.config(), {.slots = 2, .capacity = 64}, model.dtype(), model.device());
+  // A prompt chunk, a second chunk on top of it, then token by token.
+  const at::Tensor first =
+      run_pass(model, cache,
+               {{.slot = 1, .past = 0, .ids = {ids.begin(), ids.begin() + 10}, .all_rows = true}});
+  CHECK(at::allclose(first, expected.narrow(0, 0, 10), 1e-4, 1e-4));
+  const at::Tensor second = run_pass(
+      model, cache,
+      {{.slot = 1, .past = 10, .ids = {ids.begin() + 10, ids.begin() + 25}, .all_rows = true}});
+  CHECK(at::allclose(second, expected.narrow(0, 10, 15), 1e-4, 1e-4));
+  for (int64_t t = 25; t < 40; ++t) {
+    const at::Tensor row =
+        run_pass(model, cache, {{.slot = 1, .past = t, .ids = {ids[static_cast<size_t>(t)]}}});
+    CHECK(at::allclose(row, expected.narrow(0, t, 1), 1e-4, 1e-4));
+  }
+}
+
+TEST_CASE("continuation scores equal the log probabilities of the full pass") {
+  const Transformer model = tiny_model();
+  const std::vector<int32_t> prompt = some_ids(17);
+  const std::vector<std::vector<int32_t>> continuations{{5}, {9, 11}, {120, 4, 77}};
+  const auto scores = score_continuations(model, prompt, continuations);
+  REQUIRE(scores.size() == 3);
+  for (size_t i = 0; i < 3; ++i) {
+    std::vector<int32_t> whole = prompt;
+    whole.insert(whole.end(), continuations[i].begin(), continuations[i].end());
+    const at::Tensor log_probs = at::log_softmax(full_logits(model, whole), -1);
+    double expected = 0;
+    for (size_t j = 0; j < continuations[i].size(); ++j) {
+      expected += log_probs[static_cast<int64_t>(prompt.size() + j) - 1][continuations[i][j]]
+                      .item<double>();
+    }
+    CHECK(scores[i].log_prob == Approx(expected).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("the engine answers many requests as if each were alone") {
+  auto model = std::make_shared<const Transformer>(tiny_model());
+  Engine engine(model,
+                {.max_sequences = 3, .context_length = 96, .prefill_tokens = 16, .max_queued = 64});
+  std::vector<std::future<Collected>> answers;
+  for (int i = 0; i < 9; ++i) {
+    GenerationRequest request = greedy(some_ids(5 + 7 * i, i), 12);
+    request.sampling.temperature = i % 2;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    answers.push_back(submit(engine, request));
+  }
+  for (int i = 0; i < 9; ++i) {
+    GenerationRequest request = greedy(some_ids(5 + 7 * i, i), 12);
+    request.sampling.temperature = i % 2;
+    request.sampling.seed = static_cast<uint64_t>(i);
+    const Collected collected = answers[static_cast<size_t>(i)].get();
+    std::vector<int32_t> alone;
+    for (const GeneratedToken& token : generate(*model, request, 96)) alone.push_back(token.id);
+    CHECK(collected.reason == FinishReason::kLength);
+    CAPTURE(i);
+    CHECK(collected.ids == alone);
+  }
+  CHECK(engine.status().generated_tokens_total == 9 * 12);
+}
+
+TEST_CASE("a stop token ends the answer and is reported") {
+  auto model = std::make_shared<const Transformer>(tiny_model());
+  const auto tokens = generate(*model, greedy(some_ids(6), 8), 64);
+  GenerationRequest request = greedy(some_ids(6), 8);
+  request.stop_tokens = {tokens[2].id};
+  Engine engine(model, {.max_sequences = 1, .context_length = 64});
+  const Collected collected = submit(engine, request).get();
+  CHECK(collected.reason == FinishReason::kStop);
+  CHECK(collected.ids.back() == tokens[2].id);
+}
+
+TEST_CASE("cancelling frees the slot for the next request") {
+  auto model = std::make_shared<const Transformer>(tiny_model());
+  Engine engine(model, {.max_sequences = 1, .context_length = 250});
+  std::promise<void> started;
+  std::promise<FinishReason> finished;
+  std::atomic<bool> first = true;
+  const uint64_t number =
+      engine.submit(greedy(some_ids(4), 240), [&](const GenerationEvent& event) {
+        if (first.exchange(false)) started.set_value();
+        if (event.finish != FinishReason::kNone) finished.set_value(event.finish);
+      });
+  auto queued = submit(engine, greedy(some_ids(4), 3));
+  started.get_future().wait();
+  engine.cancel(number);
+  CHECK(finished.get_future().get() == FinishReason::kCancelled);
+  CHECK(queued.get().reason == FinishReason::kLength);
+}
+
+TEST_CASE("requests that cannot run are refused, and a full queue returns 0") {
+  auto model = std::make_shared<const Transformer>(tiny_model());
+  Engine engine(model, {.max_sequences = 1, .context_length = 32, .max_queued = 0});
+  const auto ignore = [](const GenerationEvent&) {};
+  CHECK_THROWS_WITH(engine.submit(greedy({}, 4), ignore), Catch::Contains("no tokens"));
+  CHECK_THROWS_WITH(engine.submit(greedy(some_ids(30), 4), ignore), Catch::Contains("do not fit"));
+  CHECK_THROWS_WITH(engine.submit(greedy({99999}, 4), ignore),
+                    Catch::Contains("outside the vocabulary"));
+  CHECK(engine.submit(greedy({5}, 4), ignore) == 0);
+}
