@@ -46,6 +46,13 @@ class Tokenizer {
   // gradus::Error when `text` is not valid UTF-8.
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
   virtual Encoding encode_with_spans(std::string_view text, SpecialTokens special) const = 0;
+  // As encode(kNone), for text of which some parts (`data`, in order, not
+  // overlapping) were written by strangers:
+  // there, special tokens and tokens spelled <...> or [...] are plain text, so that data cannot end
+  // its turn or open another. The default suits tokenizers that never read control tokens from
+  // text.
+  virtual std::vector<TokenId> encode_guarded(std::string_view text,
+                                              const std::vector<ByteSpan>& data) const;
   // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const = 0;
   // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte
@@ -55,13 +62,14 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;  // largest id + 1, added tokens included
   virtual std::optional<TokenId> token_to_id(std::string_view token) const = 0;
   virtual std::string id_to_token(TokenId id) const = 0;  // throws gradus::Error when out of range
+  virtual bool has_token(TokenId id) const { return id >= 0 && id < vocab_size(); }
   virtual bool is_special(TokenId id) const = 0;
 
   // How decode() may be done token by token, for StreamDecoder: it is the concatenation of
   // token_bytes() with ill-formed UTF-8 replaced, or it depends on the tokens before; in that case
   // a run of byte tokens must not be cut.
-  virtual bool decodes_by_concatenation() const = 0;
-  virtual bool is_byte_token(TokenId id) const = 0;
+  virtual bool decodes_by_concatenation() const { return false; }
+  virtual bool is_byte_token(TokenId) const { return false; }
 };
 
 // Reads DIR/tokenizer.json, else DIR/tokenizer.model; throws naming both when neither exists.

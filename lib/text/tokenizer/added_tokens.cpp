@@ -42,6 +42,14 @@ std::string normal_form(const std::string& content, const Normalizer& normalizer
   return std::string(text.view());
 }
 
+// Some vocabularies hold their turn markers as added tokens that are not special.
+bool is_control(const AddedToken& token) {
+  const std::string& text = token.content;
+  const bool bracketed = text.size() > 2 && ((text.front() == '<' && text.back() == '>') ||
+                                             (text.front() == '[' && text.back() == ']'));
+  return token.special || bracketed;
+}
+
 size_t skip_space_left(std::string_view text, size_t end, size_t limit) {
   while (end > limit) {
     const CodePoint c = decode_utf8_before(text, end);
@@ -169,13 +177,17 @@ bool AddedTokens::is_whole_word(std::string_view text, const StringFinder::Hit& 
   return hit.end == text.size() || !is_word(decode_utf8(text, hit.end).value);
 }
 
-std::vector<AddedSplit> AddedTokens::split(std::string_view text,
-                                           const StringFinder& finder) const {
+std::vector<AddedSplit> AddedTokens::split(std::string_view text, const StringFinder& finder,
+                                           const Refuse& refuse) const {
   std::vector<AddedSplit> parts;
   size_t done = 0, from = 0;
   while (const auto hit = finder.next(text, from)) {
-    from = hit->end;
     const AddedToken& token = tokens_.at(hit->id);
+    if (refuse && is_control(token) && refuse(hit->begin, hit->end)) {
+      from = hit->begin + 1;
+      continue;
+    }
+    from = hit->end;
     if (token.single_word && !is_whole_word(text, *hit)) continue;
     // Space that the token before took already stays with it.
     const size_t begin =

@@ -3,6 +3,7 @@
 // them: those with normalized = false in the input, the others in the normalised text.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,10 +60,14 @@ class AddedTokens {
   void read(const Json& list, const Vocab& vocab, const Normalizer& normalizer,
             const std::string& where);
 
-  // The parts of input text, in order, and of normalised text.
-  std::vector<AddedSplit> split_input(std::string_view text) const { return split(text, raw_); }
-  std::vector<AddedSplit> split_normalized(std::string_view text) const {
-    return split(text, normalized_);
+  // The parts of input text, in order, and of normalised text. Control tokens for which `refuse`
+  // answers true are left in the text.
+  using Refuse = std::function<bool(size_t begin, size_t end)>;
+  std::vector<AddedSplit> split_input(std::string_view text, const Refuse& refuse = {}) const {
+    return split(text, raw_, refuse);
+  }
+  std::vector<AddedSplit> split_normalized(std::string_view text, const Refuse& refuse = {}) const {
+    return split(text, normalized_, refuse);
   }
 
   const AddedToken* find(TokenId id) const;
@@ -76,7 +81,8 @@ class AddedTokens {
  private:
   void add(AddedToken token, const Normalizer& normalizer);
   void build_finders(const std::string& where);
-  std::vector<AddedSplit> split(std::string_view text, const StringFinder& finder) const;
+  std::vector<AddedSplit> split(std::string_view text, const StringFinder& finder,
+                                const Refuse& refuse) const;
   bool is_whole_word(std::string_view text, const StringFinder::Hit& hit) const;
 
   std::unordered_map<TokenId, AddedToken> tokens_;

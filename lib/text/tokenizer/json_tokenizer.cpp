@@ -25,10 +25,14 @@ class JsonTokenizer : public Tokenizer {
   JsonTokenizer(const Json& document, const std::string& where);
 
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override {
-    return run(text, special, Tracking::kOff).ids;
+    return run(text, special, Tracking::kOff, {}).ids;
   }
   Encoding encode_with_spans(std::string_view text, SpecialTokens special) const override {
-    return run(text, special, Tracking::kOn);
+    return run(text, special, Tracking::kOn, {});
+  }
+  std::vector<TokenId> encode_guarded(std::string_view text,
+                                      const std::vector<ByteSpan>& data) const override {
+    return run(text, SpecialTokens::kNone, Tracking::kOn, data).ids;
   }
   std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const override;
   std::string token_bytes(TokenId id) const override;
@@ -38,6 +42,7 @@ class JsonTokenizer : public Tokenizer {
   }
   std::optional<TokenId> token_to_id(std::string_view token) const override;
   std::string id_to_token(TokenId id) const override;
+  bool has_token(TokenId id) const override { return added_.find(id) || model_->vocab().has(id); }
   bool is_special(TokenId id) const override {
     const auto text = decoded_text(id);
     return text && added_.is_special(*text);
@@ -49,8 +54,10 @@ class JsonTokenizer : public Tokenizer {
   }
 
  private:
-  Encoding run(std::string_view text, SpecialTokens special, Tracking tracking) const;
-  void encode_text(AlignedText text, Encoding& out) const;
+  using Data = std::vector<ByteSpan>;  // see encode_guarded(); needs Tracking::kOn
+  Encoding run(std::string_view text, SpecialTokens special, Tracking tracking,
+               const Data& data) const;
+  void encode_text(AlignedText text, const Data& data, Encoding& out) const;
   void encode_pieces(Pieces pieces, Encoding& out) const;
   std::optional<std::string> decoded_text(TokenId id) const;
 
@@ -90,7 +97,14 @@ void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking trackin
   if (tracking == Tracking::kOn) out.spans.push_back(span);
 }
 
-Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracking tracking) const {
+bool touches(const std::vector<ByteSpan>& data, size_t begin, size_t end) {
+  const auto span = std::partition_point(data.begin(), data.end(),
+                                         [&](const ByteSpan& part) { return part.end <= begin; });
+  return span != data.end() && span->begin < end;
+}
+
+Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracking tracking,
+                            const Data& data) const {
   if (text.size() > kMaxInputBytes)
     throw Error({.what = "text is too long for one call of the tokenizer",
                  .expected = cat("at most ", kMaxInputBytes, " bytes")});
@@ -99,22 +113,27 @@ Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracki
   Encoding out;
   if (tracking == Tracking::kOff) out.ids.reserve(text.size() / 4 + 4);
   const bool track = tracking == Tracking::kOn || pre_.needs_tracking;
-  for (const AddedSplit& part : added_.split_input(text)) {
+  const auto refuse = [&](size_t begin, size_t end) { return touches(data, begin, end); };
+  for (const AddedSplit& part : added_.split_input(text, refuse)) {
     if (part.id >= 0) {
       add_token(part.id, {part.begin, part.end}, out, track ? Tracking::kOn : Tracking::kOff);
     } else {
       encode_text(AlignedText(text.substr(part.begin, part.end - part.begin), part.begin,
                               track ? Tracking::kOn : Tracking::kOff),
-                  out);
+                  data, out);
     }
   }
   if (special == SpecialTokens::kAdd && post_) post_(out);
   return out;
 }
 
-void JsonTokenizer::encode_text(AlignedText text, Encoding& out) const {
+void JsonTokenizer::encode_text(AlignedText text, const Data& data, Encoding& out) const {
   if (normalizer_) normalizer_(text);
-  for (const AddedSplit& part : added_.split_normalized(text.view())) {
+  const auto refuse = [&](size_t begin, size_t end) {
+    const ByteSpan source = data.empty() ? ByteSpan{} : text.source(begin, end);
+    return touches(data, source.begin, source.end);
+  };
+  for (const AddedSplit& part : added_.split_normalized(text.view(), refuse)) {
     const bool whole = part.begin == 0 && part.end == text.size();
     if (part.id >= 0) {
       add_token(part.id, text.source(part.begin, part.end), out, text.tracking());

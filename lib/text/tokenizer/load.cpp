@@ -4,6 +4,11 @@
 
 namespace gradus {
 
+std::vector<TokenId> Tokenizer::encode_guarded(std::string_view text,
+                                               const std::vector<ByteSpan>&) const {
+  return encode(text, SpecialTokens::kNone);
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   const fs::path json = model_folder / "tokenizer.json", model = model_folder / "tokenizer.model";
   if (fs::exists(json)) return tokenizer_from_json(read_json(json), json.string());

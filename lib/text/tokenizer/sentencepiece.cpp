@@ -62,20 +62,19 @@ class SentencePieceTokenizer : public Tokenizer {
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
   std::optional<TokenId> token_to_id(std::string_view token) const override {
     const int id = processor_.PieceToId(token);
-    if (!has(id) || processor_.IdToPiece(id) != token) return std::nullopt;
+    if (!has_token(id) || processor_.IdToPiece(id) != token) return std::nullopt;
     return id;
   }
   std::string id_to_token(TokenId id) const override {
-    if (has(id)) return processor_.IdToPiece(id);
+    if (has_token(id)) return processor_.IdToPiece(id);
     throw Error({.what = cat("no token has id ", id), .expected = cat("0 to ", vocab_size() - 1)});
   }
-  bool is_special(TokenId id) const override { return has(id) && processor_.IsControl(id); }
+  bool has_token(TokenId id) const override { return id >= 0 && id < processor_.GetPieceSize(); }
+  bool is_special(TokenId id) const override { return has_token(id) && processor_.IsControl(id); }
   bool decodes_by_concatenation() const override { return false; }
-  bool is_byte_token(TokenId id) const override { return has(id) && processor_.IsByte(id); }
+  bool is_byte_token(TokenId id) const override { return has_token(id) && processor_.IsByte(id); }
 
  private:
-  bool has(TokenId id) const { return id >= 0 && id < processor_.GetPieceSize(); }
-
   static void check(std::string_view text) {
     if (text.size() > kMaxInputBytes)
       throw Error({.what = "text is too long for one call of the tokenizer",
@@ -124,7 +123,7 @@ std::string SentencePieceTokenizer::decode(const std::vector<TokenId>& ids,
                                            DecodeSpecial special) const {
   std::vector<int> known;
   std::copy_if(ids.begin(), ids.end(), std::back_inserter(known),
-               [this](TokenId id) { return has(id); });
+               [this](TokenId id) { return has_token(id); });
   ImmutableSentencePieceText text;
   require(processor_.Decode(known, text.mutable_proto()));
   if (special == DecodeSpecial::kSkip) return text.text();
@@ -138,7 +137,7 @@ std::string SentencePieceTokenizer::decode(const std::vector<TokenId>& ids,
 }
 
 std::string SentencePieceTokenizer::token_bytes(TokenId id) const {
-  if (!has(id) || processor_.IsControl(id)) return {};
+  if (!has_token(id) || processor_.IsControl(id)) return {};
   const std::string& piece = processor_.IdToPiece(id);
   if (processor_.IsByte(id)) return std::string(1, static_cast<char>(byte_token(piece)));
   if (processor_.IsUnknown(id)) return processor_.DecodeIds({id});

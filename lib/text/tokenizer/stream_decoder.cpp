@@ -10,7 +10,8 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, DecodeSpecial special)
     : tokenizer_(&tokenizer), special_(special) {}
 
 std::string StreamDecoder::push(TokenId id) {
-  if (special_ == DecodeSpecial::kSkip && tokenizer_->is_special(id)) return {};
+  const bool skipped = special_ == DecodeSpecial::kSkip && tokenizer_->is_special(id);
+  if (skipped || !tokenizer_->has_token(id)) return {};
   return tokenizer_->decodes_by_concatenation() ? push_bytes(id) : push_in_context(id);
 }
 
