@@ -10,9 +10,11 @@
 #include "base/error.h"
 #include "commands.h"
 #include "model/folder.h"
+#include "model/formats/gguf.h"
 #include "model/formats/gguf_import.h"
 #include "model/lora.h"
 #include "model/quantization_config.h"
+#include "store/lineage.h"
 #include "tensor/device.h"
 
 namespace gradus {
@@ -20,7 +22,15 @@ namespace {
 
 int run_import(const CommandLine& line) {
   const fs::path file = line.only("FILE.gguf"), out = line.require("--out");
-  import_gguf(file, out, line.get("--dtype", "bfloat16"));
+  const std::string dtype = line.get("--dtype", "bfloat16");
+  const auto licence =
+      json_get<std::string>(GgufFile(file).metadata(), "general.license", "", file.string());
+  import_gguf(file, out, dtype);
+  DigestCache digests;
+  LineageBuilder(LineageKind::kImported, digests)
+      .source(file, licence)
+      .recipe({{"dtype", dtype}})
+      .write(out);
   print_json_if_asked(line, Json{{"model", out.string()}});
   return 0;
 }
@@ -128,6 +138,11 @@ int run_merge(const CommandLine& line) {
   merge_lora(model);
   save_model(folder.path(), model);
   copy_text_files(base, folder.path());
+  DigestCache digests;
+  LineageBuilder(LineageKind::kMerge, digests)
+      .parent("base", base)
+      .parent("adapter", adapter)
+      .write(folder.path());
   folder.commit();
   print_json_if_asked(line, Json{{"model", out.string()}});
   return 0;
