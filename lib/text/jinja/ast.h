@@ -105,7 +105,7 @@ struct Stmt {
   Body body, otherwise;
   Signature signature;
   // Names that this statement's body sets before it reads them and that no outer scope has: they
-  // hide the template's input from the start, as in Jinja (see scoping.cpp).
+  // hide the template's input from the start, as in Jinja (see check.cpp).
   std::vector<NameId> hidden;
 };
 

@@ -99,16 +99,19 @@ Value sequence_method(const Value& self, std::string_view name) {
     return make_function(
         "copy", [self](Arguments&) { return self; }, self);
   }
-  if (self.list_object().group && name == "grouper") return self.items()[0];
-  if (self.list_object().group && name == "list") return self.items()[1];
+  if (self.is(Kind::kTuple) && self.list_object().group) {
+    if (name == "grouper") return self.items()[0];
+    if (name == "list") return self.items()[1];
+  }
   return {};
 }
 
-Value range_attribute(const RangeObject& range, std::string_view name) {
+Value range_attribute(const Value& self, std::string_view name) {
+  const RangeObject& range = self.range_object();
   if (name == "start") return Value::integer(range.start);
   if (name == "stop") return Value::integer(range.stop);
   if (name == "step") return Value::integer(range.step);
-  return {};
+  return sequence_method(self, name);
 }
 
 Value number_attribute(const Value& self, std::string_view name) {
@@ -134,7 +137,7 @@ Value python_attribute(const Value& object, const std::string& name) {
     case Kind::kTuple:
       return sequence_method(object, name);
     case Kind::kRange:
-      return range_attribute(object.range_object(), name);
+      return range_attribute(object, name);
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kFloat:

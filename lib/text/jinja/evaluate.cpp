@@ -134,7 +134,7 @@ Value Interpreter::evaluate_item(const Expr& expr, const ScopePtr& scope) {
   }
   const Value part = slice(object, bounds[0], bounds[1], bounds[2]);
   if (!part.missing()) return part;
-  return Value::undefined(cat(object.type_name(), " object cannot be sliced"));
+  throw Failure(cat("'", object.type_name(), "' object is not subscriptable"));
 }
 
 Arguments Interpreter::evaluate_arguments(const Expr& expr, const ScopePtr& scope) {

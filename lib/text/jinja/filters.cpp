@@ -41,6 +41,7 @@ Value map_attribute(const Value& input, const Arguments& arguments) {
 }
 
 Value filter_map(const Value& input, Arguments& arguments) {
+  if (!truthy(input)) return Value::iterator({});
   if (arguments.positional.empty() && !arguments.named.empty())
     return map_attribute(input, arguments);
   const Value name = take_first(arguments, "map requires a filter argument");

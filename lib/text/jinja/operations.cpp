@@ -299,6 +299,7 @@ size_t hash_of(const Value& value) {
       return hash;
     }
     case Kind::kList:
+    case Kind::kView:
     case Kind::kDict:
       throw Failure(cat("unhashable type: '", value.type_name(), "'"));
     case Kind::kRange:

@@ -34,8 +34,8 @@ class PercentFormatter {
     }
     out_.append(format_, plain, text.size());
     const bool tuple = values_.is(Kind::kTuple);
-    const bool single = !tuple && !values_.is(Kind::kDict) && !values_.is(Kind::kList);
-    if ((tuple && next_ < values_.items().size()) || (single && next_ == 0 && !named_)) {
+    const bool unused = tuple ? next_ < values_.items().size() : next_ == 0 && !has_items();
+    if (unused && !named_) {
       throw Failure("not all arguments converted during string formatting");
     }
     out_.markup = format_.markup;
@@ -43,6 +43,12 @@ class PercentFormatter {
   }
 
  private:
+  // Python lets mappings, which for it is everything with items, go unused.
+  bool has_items() const {
+    return values_.is(Kind::kDict) || values_.is(Kind::kList) || values_.is(Kind::kRange) ||
+           values_.undefined();
+  }
+
   char peek() const {
     if (at_ >= format_.bytes.size()) throw Failure("incomplete format");
     return format_.bytes[at_];

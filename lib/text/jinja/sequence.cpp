@@ -208,7 +208,9 @@ std::vector<Value> characters(const Text& text) {
   const std::vector<size_t> offsets = code_point_offsets(text.bytes);
   for (size_t i = 0; i + 1 < offsets.size(); ++i) {
     spend(1);
-    out.push_back(Value::string(text.slice(offsets[i], offsets[i + 1])));
+    Text character = text.slice(offsets[i], offsets[i + 1]);
+    character.markup = false;  // iterating a Markup gives plain strings
+    out.push_back(Value::string(std::move(character)));
   }
   return out;
 }

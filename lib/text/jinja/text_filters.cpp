@@ -92,15 +92,15 @@ Value filter_center(const Value& input, Arguments& arguments) {
 Value filter_truncate(const Value& input, Arguments& arguments) {
   const auto bound =
       bind_arguments("truncate", arguments, {"length", "killwords", "end", "leeway"}, 0);
-  const Text& text = require_string(input, "the input of truncate");
   const Int length = int_or(bound[0], 255, "length");
   const Text end = bound[2].missing() ? Text("...") : require_string(bound[2], "end");
   const Int leeway = absent(bound[3]) ? 5 : require_int(bound[3], "leeway");
   const auto end_length = static_cast<Int>(count_code_points(end.bytes));
   if (length < end_length) throw Failure(cat("expected length >= ", int_repr(end_length)));
   if (leeway < 0) throw Failure("expected leeway >= 0");
+  if (require_length(input) <= length + leeway) return input;
+  const Text& text = require_string(input, "the input of truncate");
   const std::vector<size_t> offsets = code_point_offsets(text.bytes);
-  if (static_cast<Int>(offsets.size() - 1) <= length + leeway) return input;
   Text out = text.slice(0, offsets[static_cast<size_t>(length - end_length)]);
   if (!truthy(bound[1])) out = split(out, " ", 1, Side::kRight)[0];
   out.append(end);
