@@ -178,7 +178,7 @@ struct TrainingRecipe {
     v("output", output, "run folder; run the same recipe again to resume", rule::required,
       rule::path_output);
     v("seed", seed, "of the data order and of new weights", rule::at_least(0));
-    v("device", device, "auto, cpu, cuda or cuda:N", rule::required);
+    v("device", device, "auto, cpu, cuda or cuda:N", rule::non_empty);
     v("dtype", dtype, "of weights and activations; the optimizer keeps fp32 weights either way");
     v("threads", threads, "CPU threads; 0: all usable cores", rule::in_range(0, 4096));
     v("data", data, "what is trained and evaluated on");
