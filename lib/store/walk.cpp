@@ -44,11 +44,13 @@ std::string text_of(const Json& record, const char* key, const std::string& fall
 }
 
 std::string data_line(const Json& data) {
+  const std::string licence = text_of(data, "licence", "");
   const double share =
       data.value("share", Json(nullptr)).is_number() ? data["share"].get<double>() : 0;
   return cat("data: ", text_of(data, "name", "?"), ", ",
              with_commas(data.value("tokens", int64_t{0})), " tokens, ",
-             std::lround(share * 1000) / 10.0, " %, ", text_of(data, "licence", "no licence"));
+             std::lround(share * 1000) / 10.0, " %, ",
+             licence.empty() ? "licence unknown" : licence);
 }
 
 std::string head_line(const LineageStep& step) {
