@@ -6,6 +6,8 @@
 // the fixed tree of vsum: independent of T, of the thread, and of the position of the row.
 #pragma once
 
+#include <cstddef>
+
 #include "tensor/cpu/kernels.h"
 #include "tensor/cpu/simd/scratch.h"
 
@@ -53,6 +55,13 @@ struct GemvJob {
   int64_t row0;  // first row of x of this tile
 };
 
+// How far ahead of the weights in use to prefetch, in bytes: short rows end too soon, so the same
+// place in the next kStreams rows.
+inline int64_t gemv_prefetch_bytes(const Gemv& args) {
+  const int64_t next_rows = kStreams * args.weight.stride * element_bytes(args.weight.dtype);
+  return next_rows <= 8192 ? next_rows : 2048;
+}
+
 template <class D, int kRows, int kOutputs>
 inline void gemv_outputs(const GemvJob<D>& job, int64_t n) {
   Vec sum[kRows][kOutputs];
@@ -61,10 +70,13 @@ inline void gemv_outputs(const GemvJob<D>& job, int64_t n) {
   const typename D::Weight* w[kOutputs];
   for (int o = 0; o < kOutputs; ++o) w[o] = row_of<typename D::Weight>(job.args.weight, n + o);
   const int64_t whole = job.args.k / D::kSpan * D::kSpan, rest = job.args.k - whole;
+  const int64_t ahead = gemv_prefetch_bytes(job.args);
   for (int64_t k = 0; k < whole; k += D::kSpan)
-    for (int o = 0; o < kOutputs; ++o)
+    for (int o = 0; o < kOutputs; ++o) {
+      __builtin_prefetch(reinterpret_cast<const std::byte*>(w[o] + k) + ahead);
       for (int r = 0; r < kRows; ++r)
         sum[r][o] = D::step(sum[r][o], w[o] + k, job.x + r * job.x_stride + k);
+    }
   for (int r = 0; r < kRows; ++r) {
     for (int o = 0; o < kOutputs; ++o) {
       Vec s = sum[r][o];

@@ -96,6 +96,15 @@ inline void store_half(const QuantMatmul& args, int64_t row, int64_t n, Vec valu
   }
 }
 
+// How far ahead of the bytes in use to prefetch: kPrefetchBytes on, past the end of a block in the
+// block that this stream continues with. The hardware's prefetchers restart in every 4 KiB page;
+// one Zen 5 core read 20 GB/s with them alone and 28 with this (K 576, int4).
+constexpr int64_t kPrefetchBytes = 2048;
+inline int64_t prefetch_offset(int64_t used, int64_t block_bytes, int64_t blocks) {
+  const bool inside = used + kPrefetchBytes < block_bytes;
+  return kPrefetchBytes + (inside ? 0 : (blocks - 1) * block_bytes);
+}
+
 // kRows rows of x times kBlocks neighbouring blocks of weights, straight from memory.
 template <class P, QuantFormat F, int kBlocks, int kRows>
 inline void direct_blocks(const QuantJob<P>& job, int64_t first) {
@@ -109,6 +118,7 @@ inline void direct_blocks(const QuantJob<P>& job, int64_t first) {
   const typename P::Input* x = job.x;
   for (int64_t g = 0; g < job.groups; ++g) {
     const std::byte* scales[kBlocks];
+    const int64_t ahead = prefetch_offset(w[0] - job.block(first), job.block_bytes, kBlocks);
     Vec sum[kBlocks][kRows][2];
     for (int b = 0; b < kBlocks; ++b) {
       scales[b] = w[b];
@@ -119,6 +129,7 @@ inline void direct_blocks(const QuantJob<P>& job, int64_t first) {
     for (int64_t i = 0; i < lanes; ++i) {
       for (int b = 0; b < kBlocks; ++b) {
         for (int half = 0; half < 2; ++half) {
+          __builtin_prefetch(w[b] + ahead + 64 * half);
           const auto factors = P::template unpack<F>(w[b] + 64 * half);
           for (int s = 0; s < kSteps; ++s)
             for (int r = 0; r < kRows; ++r)
