@@ -46,11 +46,10 @@ class Tokenizer {
   // gradus::Error when `text` is not valid UTF-8.
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
   virtual Encoding encode_with_spans(std::string_view text, SpecialTokens special) const = 0;
-  // As encode(kNone), for text of which some parts (`data`, in order, not
-  // overlapping) were written by strangers:
-  // there, special tokens and tokens spelled <...> or [...] are plain text, so that data cannot end
-  // its turn or open another. The default suits tokenizers that never read control tokens from
-  // text.
+  // As encode(kNone), for text of which some parts (`data`, in order, not overlapping) were written
+  // by strangers: there, special tokens and tokens spelled <...> or [...] are plain text, so that
+  // data cannot end its turn or open another. The default suits tokenizers that never read control
+  // tokens from text.
   virtual std::vector<TokenId> encode_guarded(std::string_view text,
                                               const std::vector<ByteSpan>& data) const;
   // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
@@ -76,6 +75,8 @@ class Tokenizer {
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder);
 std::unique_ptr<Tokenizer> tokenizer_from_json(const Json& document, const std::string& where);
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const fs::path& file);
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece_bytes(std::string_view model,
+                                                              const std::string& where);
 
 // Turns ids into text while they arrive. push() returns only whole UTF-8 characters and holds back
 // the at most 3 bytes of an unfinished one, or a run of byte tokens until another token ends it;

@@ -242,17 +242,26 @@ class Bpe : public TokenModel {
   }
 
   // Unknown characters that wait to be written as one unknown token. Without an unknown token they
-  // vanish, as in `tokenizers`.
+  // vanish, as in `tokenizers`; their bytes then count to the token after them.
   struct Unknown {
     bool waiting = false;
     uint32_t bytes = 0;
   };
   void flush(Unknown& unknown, std::vector<Symbol>& out) const {
-    if (unknown.waiting) out.push_back({unknown_, unknown.bytes});
+    if (!unknown.waiting) return;
+    out.push_back({unknown_, unknown.bytes});
+    unknown = {};
+  }
+  void add_known(TokenId id, uint32_t bytes, Unknown& unknown, std::vector<Symbol>& out) const {
+    flush(unknown, out);
+    out.push_back({id, bytes + unknown.bytes});
     unknown = {};
   }
   void add_unknown(Unknown& unknown, uint32_t bytes, std::vector<Symbol>& out) const {
-    if (options_.unknown.empty()) return;
+    if (options_.unknown.empty()) {
+      unknown.bytes += bytes;
+      return;
+    }
     if (unknown_ < 0)
       throw Error({.what = "text has unknown characters and unk_token '" +
                            printable(options_.unknown) + "' is not in the vocabulary",
@@ -269,8 +278,7 @@ class Bpe : public TokenModel {
         add_unknown(unknown, 1, out);
         continue;
       }
-      flush(unknown, out);
-      out.push_back({id, 1});
+      add_known(id, 1, unknown, out);
     }
     flush(unknown, out);
   }
@@ -291,8 +299,7 @@ class Bpe : public TokenModel {
       }
       const TokenId id = vocab_.find(text);
       if (id >= 0) {
-        flush(unknown, out);
-        out.push_back({id, bytes});
+        add_known(id, bytes, unknown, out);
       } else if (!options_.byte_fallback || !add_bytes(text, out)) {
         add_unknown(unknown, bytes, out);
       }

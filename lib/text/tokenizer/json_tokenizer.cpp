@@ -155,10 +155,11 @@ void JsonTokenizer::encode_pieces(Pieces pieces, Encoding& out) const {
     model_->tokenize(text.substr(piece.begin, piece.end - piece.begin), symbols);
     size_t at = piece.begin;
     for (const Symbol& symbol : symbols) {
+      // The bytes of a character with a prefix or suffix may be more tokens than bytes.
+      const size_t end = std::min(at + symbol.bytes, piece.end);
       out.ids.push_back(symbol.id);
-      if (pieces.text.tracking() == Tracking::kOn)
-        out.spans.push_back(pieces.text.source(at, at + symbol.bytes));
-      at += symbol.bytes;
+      if (pieces.text.tracking() == Tracking::kOn) out.spans.push_back(pieces.text.source(at, end));
+      at = end;
     }
   }
 }

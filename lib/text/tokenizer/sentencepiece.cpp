@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/decoder.h"
+#include "text/tokenizer/sentencepiece_check.h"
 #include "text/unicode.h"
 
 namespace gradus {
@@ -36,6 +37,7 @@ Ends read_ends(const fs::path& config_file) {
 class SentencePieceTokenizer : public Tokenizer {
  public:
   SentencePieceTokenizer(std::string_view model, Ends ends, const std::string& where) {
+    check_sentencepiece_model(model, where);
     const auto status = processor_.LoadFromSerializedProto(model);
     if (!status.ok())
       throw Error(
@@ -151,6 +153,13 @@ std::string SentencePieceTokenizer::token_bytes(TokenId id) const {
 }
 
 }  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece_bytes(std::string_view model,
+                                                              const std::string& where) {
+  if (model.size() > kMaxModelBytes)
+    throw Error({.what = "SentencePiece model is too large", .where = where});
+  return std::make_unique<SentencePieceTokenizer>(model, Ends{}, where);
+}
 
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const fs::path& file) {
   const MappedFile model(file);

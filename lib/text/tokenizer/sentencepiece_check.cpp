@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/tokenizer/sentencepiece_check.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <unordered_set>
+
+#include "base/error.h"
+#include "text/tokenizer/decoder.h"
+#include "text/unicode.h"
+
+namespace gradus {
+namespace {
+
+constexpr size_t kMaxPieces = 1 << 22, kMaxPieceBytes = 1 << 14;
+
+// Values of SentencePiece.Type.
+enum PieceType {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+struct Field {
+  uint64_t number = 0;
+  uint32_t wire = 0;   // 0 varint, 1 eight bytes, 2 bytes, 5 four bytes
+  uint64_t value = 0;  // of a varint or fixed field
+  std::string_view bytes = {};
+};
+
+class ProtoReader {
+ public:
+  ProtoReader(std::string_view data, const std::string& where) : data_(data), where_(where) {}
+
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error({.what = "is not a usable SentencePiece model: " + why, .where = where_});
+  }
+
+  bool next(Field& field) {
+    if (at_ == data_.size()) return false;
+    const uint64_t key = varint();
+    field = {.number = key >> 3, .wire = static_cast<uint32_t>(key & 7)};
+    if (field.wire == 0)
+      field.value = varint();
+    else if (field.wire == 1)
+      field.value = fixed(8);
+    else if (field.wire == 5)
+      field.value = fixed(4);
+    else if (field.wire == 2)
+      field.bytes = take(varint());
+    else
+      refuse("it has a field of an unknown kind");
+    if (field.number == 0) refuse("it has a field 0");
+    return true;
+  }
+
+ private:
+  uint64_t varint() {
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(take(1)[0]);
+      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    refuse("it has a number of more than 64 bits");
+  }
+  uint64_t fixed(size_t bytes) {
+    uint64_t value = 0;
+    std::memcpy(&value, take(bytes).data(), bytes);
+    return value;
+  }
+  std::string_view take(uint64_t bytes) {
+    if (bytes > data_.size() - at_) refuse("it is cut off");
+    at_ += bytes;
+    return data_.substr(at_ - bytes, bytes);
+  }
+
+  std::string_view data_;
+  const std::string& where_;
+  size_t at_ = 0;
+};
+
+class Checker {
+ public:
+  Checker(std::string_view model, const std::string& where) : model_(model), where_(where) {}
+
+  void run() {
+    ProtoReader reader(model_, where_);
+    Field field;
+    while (reader.next(field)) {
+      if (field.wire != 2) continue;
+      if (field.number == 1) check_piece(field.bytes);
+      if (field.number == 2) check_trainer(field.bytes);
+      if (field.number == 3 || field.number == 5) check_normalizer(field.bytes);
+    }
+    if (unknowns_ != 1) reader.refuse("it must have exactly one unknown piece");
+  }
+
+ private:
+  void check_piece(std::string_view message) {
+    ProtoReader reader(message, where_);
+    Field field;
+    std::string_view text;
+    uint64_t type = kNormal;
+    while (reader.next(field)) {
+      if (field.number == 1 && field.wire == 2) text = field.bytes;
+      if (field.number == 3 && field.wire == 0) type = field.value;
+      if (field.number == 2 && field.wire == 5 &&
+          !std::isfinite(std::bit_cast<float>(static_cast<uint32_t>(field.value))))
+        reader.refuse("a score is not finite");
+    }
+    const std::string name = cat("piece ", pieces_.size(), " ");
+    if (text.empty() || text.size() > kMaxPieceBytes) reader.refuse(name + "is empty or too long");
+    if (text.find('\0') != std::string_view::npos || find_invalid_utf8(text))
+      reader.refuse(name + "has a NUL or is not UTF-8");
+    if (type < kNormal || type > kByte) reader.refuse(name + "has an unknown type");
+    if (type == kByte && byte_token(text) < 0) reader.refuse(name + "is no byte");
+    if (!pieces_.insert(text).second) reader.refuse(name + "is there twice");
+    if (pieces_.size() > kMaxPieces) reader.refuse("it has too many pieces");
+    unknowns_ += type == kUnknown;
+  }
+
+  void check_trainer(std::string_view message) {
+    ProtoReader reader(message, where_);
+    Field field;
+    while (reader.next(field)) {
+      const bool model_type = field.number == 3 && field.wire == 0;
+      if (model_type && (field.value < 1 || field.value > 4))
+        reader.refuse("its model type is unknown");
+    }
+  }
+
+  void check_normalizer(std::string_view message) {
+    ProtoReader reader(message, where_);
+    Field field;
+    while (reader.next(field)) {
+      if (field.number == 2 && field.wire == 2 && !field.bytes.empty())
+        check_character_map(field.bytes, reader);
+    }
+  }
+
+  // uint32 size, a double-array trie of that many bytes, then NUL-terminated replacements. From
+  // unit i the trie goes to i ^ offset ^ byte, and a value is a position among the replacements.
+  void check_character_map(std::string_view map, const ProtoReader& reader) const {
+    uint32_t trie_bytes = 0;
+    if (map.size() > sizeof trie_bytes) std::memcpy(&trie_bytes, map.data(), sizeof trie_bytes);
+    const std::string_view rest = map.substr(std::min(map.size(), sizeof trie_bytes));
+    if (trie_bytes < 1024 || trie_bytes % 1024 != 0 || trie_bytes >= rest.size())
+      reader.refuse("its character map has a wrong size");
+    const std::string_view texts = rest.substr(trie_bytes);
+    if (texts.back() != '\0' || find_invalid_utf8(texts))
+      reader.refuse("its character map has bad text");
+    const uint32_t units = trie_bytes / 4;
+    for (uint32_t i = 0; i < units; ++i) {
+      uint32_t unit = 0;
+      std::memcpy(&unit, rest.data() + i * 4, sizeof unit);
+      const uint32_t offset = (unit >> 10) << ((unit & (1u << 9)) >> 6);
+      const bool value = (unit >> 31) != 0;
+      const uint32_t position = unit & 0x7FFFFFFFu;
+      if (value ? position >= texts.size() : ((i ^ offset) | 0xFFu) >= units)
+        reader.refuse("its character map points outside of itself");
+    }
+  }
+
+  std::string_view model_;
+  const std::string& where_;
+  std::unordered_set<std::string_view> pieces_;
+  int unknowns_ = 0;
+};
+
+}  // namespace
+
+void check_sentencepiece_model(std::string_view model, const std::string& where) {
+  Checker(model, where).run();
+}
+
+}  // namespace gradus
