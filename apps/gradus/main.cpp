@@ -15,14 +15,23 @@ namespace gradus {
 namespace {
 
 std::vector<Command> command_table() {
-  return {pretrain_continue_command(), sft_command(),
-          distill_command(),           quantize_command(),
-          model_import_command(),      model_inspect_command(),
-          model_forward_command(),     model_merge_command(),
-          tokenizer_encode_command(),  tokenizer_decode_command(),
-          tokenizer_chat_command(),    run_command(),
-          store_digest_command(),      store_verify_command(),
-          store_lineage_command(),     doctor_command()};
+  return {pretrain_continue_command(),
+          sft_command(),
+          distill_command(),
+          quantize_command(),
+          model_import_command(),
+          model_inspect_command(),
+          model_forward_command(),
+          model_merge_command(),
+          tokenizer_encode_command(),
+          tokenizer_decode_command(),
+          tokenizer_chat_command(),
+          serve_command(),
+          run_command(),
+          store_digest_command(),
+          store_verify_command(),
+          store_lineage_command(),
+          doctor_command()};
 }
 
 std::string overview(const std::vector<Command>& commands) {

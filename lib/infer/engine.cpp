@@ -232,6 +232,7 @@ void Engine::State::loop() {
     {
       const std::lock_guard lock(mutex);
       if (stopping) return;
+      if (running.empty()) last_step = Clock::now();  // was idle, not stuck
     }
     admit();
     std::vector<Running*> owners;

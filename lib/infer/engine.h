@@ -8,11 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
+#include "infer/request.h"
 #include "model/transformer.h"
 
 namespace gradus {
@@ -24,52 +23,12 @@ struct EngineOptions {
   int64_t max_queued = 64;        // waiting requests; submit() beyond it is refused
 };
 
-struct SamplingOptions {
-  double temperature = 1.0;  // 0: greedy
-  double top_p = 1.0;
-  int64_t top_k = 0;  // 0: off
-  double min_p = 0.0;
-  double frequency_penalty = 0.0;
-  double presence_penalty = 0.0;
-  uint64_t seed = 0;  // a request's tokens depend on its seed, never on what runs beside it
-};
-
-struct GenerationRequest {
-  std::vector<int32_t> prompt;  // at least one token
-  int64_t max_tokens = 16;
-  SamplingOptions sampling;
-  std::vector<int32_t> stop_tokens;  // ends the answer; the stop token itself is reported last
-  int64_t top_logprobs = -1;         // -1: none; n >= 0: the chosen token's and the n best
-};
-
-struct TokenLogprob {
-  int32_t id = 0;
-  float logprob = 0;
-};
-
-struct GeneratedToken {
-  int32_t id = 0;
-  float logprob = 0;  // only with top_logprobs >= 0
-  std::vector<TokenLogprob> top;
-};
-
-enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
-
-// Called on the engine's thread, in order; must return quickly. The last call has a reason.
-// kNone: one token follows. kStop: `token` is the stop token. Otherwise there is no token.
-struct GenerationEvent {
-  const GeneratedToken* token = nullptr;
-  FinishReason finish = FinishReason::kNone;
-  std::string error;
-};
-using GenerationCallback = std::function<void(const GenerationEvent&)>;
-
 struct EngineStatus {
   int64_t running = 0, queued = 0;
   int64_t cached_tokens = 0, cache_capacity_tokens = 0, cache_bytes = 0;
   int64_t prompt_tokens_total = 0, generated_tokens_total = 0, steps_total = 0;
-  double last_step_seconds = 0;  // and when it ended, for liveness
-  double seconds_since_last_step = 0;
+  double last_step_seconds = 0;        // and when it ended, for liveness
+  double seconds_since_last_step = 0;  // or since work arrived, if later
 };
 
 class Engine {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "serve/prompt.h"
+
+#include "base/error.h"
+#include "serve/protocol/api_error.h"
+
+namespace gradus {
+namespace {
+
+RenderedChat render(const ChatRequest& request, const TextTools& tools) {
+  if (!tools.chat_template)
+    throw ApiError({.message = "this model has no chat template; use /v1/completions",
+                    .code = "no_chat_template"});
+  const ChatInput input{.messages = request.messages,
+                        .tools = {},
+                        .add_generation_prompt = true,
+                        .bos_token = tools.bos_token,
+                        .eos_token = tools.eos_token,
+                        .extra = request.variables,
+                        .now = {}};
+  try {
+    return tools.chat_template->render_traced(input);
+  } catch (const Error& error) {
+    throw ApiError({.message = cat("the chat template refused the messages: ", error.what()),
+                    .param = "messages"});
+  }
+}
+
+std::vector<ByteSpan> data_spans(const RenderedChat& chat) {
+  std::vector<ByteSpan> spans;
+  for (const ContentSpan& content : chat.contents) {
+    const size_t from = spans.empty() ? 0 : spans.back().end;
+    if (content.text.end <= from) continue;
+    spans.push_back({std::max(content.text.begin, from), content.text.end});
+  }
+  return spans;
+}
+
+}  // namespace
+
+std::vector<int32_t> chat_prompt(const ChatRequest& request, const TextTools& tools) {
+  const RenderedChat chat = render(request, tools);
+  return tools.tokenizer->encode_guarded(chat.text, data_spans(chat));
+}
+
+std::vector<int32_t> completion_prompt(const Prompt& prompt, const TextTools& tools) {
+  if (const auto* ids = std::get_if<std::vector<int32_t>>(&prompt)) return *ids;
+  return tools.tokenizer->encode(std::get<std::string>(prompt), SpecialTokens::kAdd);
+}
+
+}  // namespace gradus
