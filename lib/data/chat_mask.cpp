@@ -85,7 +85,8 @@ class Masker {
     if (i < size() && begin(i) < offset) ++i;  // straddles the end, marked with the content
     const size_t from = i;
     while (i < size() && is_space(i) && !ends_turn(i)) ++i;
-    if (i >= size() || !ends_turn(i)) return false;
+    if (i == size()) mask_.open_end = from;
+    if (i == size() || !ends_turn(i)) return false;
     std::fill(mask_.supervised.begin() + static_cast<ptrdiff_t>(from),
               mask_.supervised.begin() + static_cast<ptrdiff_t>(i) + 1, true);
     return true;

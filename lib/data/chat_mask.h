@@ -9,6 +9,7 @@
 // Tokens that only partly belong to the content are learned.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "base/json.h"
@@ -34,6 +35,9 @@ struct ChatMask {
   std::vector<bool> supervised;  // per token
   int32_t turns_found = 0;
   int32_t turns_ended = 0;  // end-of-turn token found and supervised
+  // Set when the last turn reaches to the end of the text, white space apart, without an
+  // end-of-turn token: the first token behind it.
+  std::optional<size_t> open_end;
 };
 
 // `encoding` is that of the whole text.

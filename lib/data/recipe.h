@@ -99,11 +99,13 @@ struct DataRecipe {
     v("max_record_bytes", max_record_bytes, "longest line, CSV record or text document",
       rule::in_range(1, 1 << 30), rule::unit("bytes"));
     v("train_on", train_on, "which turns of a conversation are learned");
-    v("append_eos", append_eos, "end each text document with the end-of-sequence token");
+    v("append_eos", append_eos,
+      "end each document, and each last answer that the chat template leaves open, with the "
+      "end-of-sequence token");
     v("add_special_tokens", add_special_tokens,
       "let the tokenizer insert its own special tokens (usually BOS) into text documents");
     v("on_exhausted", on_exhausted, "when a source reaches max_epochs before the plan is full");
-    v("cache_dir", cache_dir, "folder of the token cache", rule::required, rule::path_cache);
+    v("cache_dir", cache_dir, "folder of the token cache", rule::non_empty, rule::path_cache);
   }
   void check(Problems& problems) const;
 };

@@ -58,6 +58,17 @@ std::optional<TextSpan> place_of_empty(const ChatInput& input, size_t message,
   return std::nullopt;
 }
 
+// Some templates leave the last answer open, so that nothing would teach the model to stop.
+void close_answer(Sample& sample, size_t answer_end, const TextTools& tools) {
+  const auto eos = tools.tokenizer->token_to_id(tools.eos_token);
+  if (tools.eos_token.empty() || !eos) return;
+  const auto end = sample.supervised.begin() + static_cast<ptrdiff_t>(answer_end);
+  std::fill(end, sample.supervised.end(), true);  // white space behind the answer
+  sample.ids.push_back(*eos);
+  sample.supervised.push_back(true);
+  ++sample.turns_ended;
+}
+
 bool is_empty_answer(const Json& message) {
   return message.contains("content") && message.at("content").is_string() &&
          message.at("content").get_ref<const std::string&>().empty() &&
@@ -106,6 +117,7 @@ Sample chat_sample(const ChatRow& row, const TextTools& tools, const SampleOptio
                 .turns = static_cast<int32_t>(turns.size()),
                 .turns_found = mask.turns_found,
                 .turns_ended = mask.turns_ended};
+  if (mask.open_end && options.append_eos) close_answer(sample, *mask.open_end, tools);
   if (options.train_on == TrainOn::kEverything) sample.supervised.assign(sample.ids.size(), true);
   return sample;
 }

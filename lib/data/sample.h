@@ -37,8 +37,9 @@ void require_tools(RowShape shape, const TextTools& tools, const SampleOptions& 
 // tokenizer has put it there already.
 Sample text_sample(const std::string& text, const TextTools& tools, const SampleOptions& options);
 
-// Conversation, rendered by the model's chat template. Throws at `where` when the template refuses
-// it.
+// Conversation, rendered by the model's chat template. Where the template ends the text right
+// behind the last answer, without an end-of-turn token, append_eos adds the end-of-sequence token.
+// Throws at `where` when the template refuses it.
 Sample chat_sample(const ChatRow& row, const TextTools& tools, const SampleOptions& options,
                    const std::string& where);
 

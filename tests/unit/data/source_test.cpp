@@ -169,12 +169,21 @@ TEST_CASE("masks that learn nothing or everything are refused") {
   CHECK(everything.error(ChatTemplate(kBare, "bare")).empty());
 }
 
-TEST_CASE("a template without end of turn is reported") {
+TEST_CASE("an answer that the template leaves open is closed by append_eos, or reported") {
   Fixture fixture(
       R"({"messages":[{"role":"user","content":"Why?"},{"role":"assistant","content":"A"}]})");
-  const auto source = fixture.open(ChatTemplate(kBare, "bare"));
-  CHECK(source->report().chat_samples_ended == 0);
-  CHECK(report_json(source->report()).at("end_of_turn_share") == 0.0);
+  const auto closed = fixture.open(ChatTemplate(std::string(kBare) + " ", "bare"));
+  CHECK(closed->report().preview == "Why?⟦A </s>⟧");
+  CHECK(closed->report().chat_samples_ended == 1);
+
+  Fixture empty(
+      R"({"messages":[{"role":"user","content":"Why?"},{"role":"assistant","content":""}]})");
+  CHECK(empty.open(ChatTemplate(kBare, "bare"))->report().preview == "Why?⟦</s>⟧");
+
+  fixture.data.append_eos = false;
+  const auto open = fixture.open(ChatTemplate(kBare, "bare"));
+  CHECK(open->report().preview == "Why?⟦A⟧");
+  CHECK(report_json(open->report()).at("end_of_turn_share") == 0.0);
 }
 
 TEST_CASE("what the model lacks is said once, not per line") {

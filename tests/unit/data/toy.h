@@ -61,6 +61,7 @@ class ToyTokenizer : public Tokenizer {
 
   bool decodes_by_concatenation() const override { return true; }
   bool is_byte_token(TokenId) const override { return false; }
+  bool has_token(TokenId id) const override { return id >= 0 && id < vocab_size(); }
 
  private:
   std::pair<TokenId, size_t> longest_at(std::string_view text) const {
