@@ -11,6 +11,7 @@ Command pretrain_continue_command();
 Command sft_command();
 Command distill_command();
 Command quantize_command();
+Command eval_command();
 Command serve_command();
 Command run_command();
 Command store_digest_command();

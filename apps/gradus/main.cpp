@@ -19,6 +19,7 @@ std::vector<Command> command_table() {
           sft_command(),
           distill_command(),
           quantize_command(),
+          eval_command(),
           model_import_command(),
           model_inspect_command(),
           model_forward_command(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages.h"
 
+#include "eval/recipe.h"
 #include "train/recipe.h"
 
 namespace gradus {
@@ -34,7 +35,8 @@ StageCommand import_stage() {
 std::vector<StageCommand> stage_commands() {
   return {import_stage(), stage_command<PretrainRecipe>("pretrain-continue", AfterCrash::kResumes),
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
-          stage_command<DistillRecipe>("distill", AfterCrash::kResumes)};
+          stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
+          stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver)};
 }
 
 }  // namespace gradus

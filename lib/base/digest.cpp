@@ -107,9 +107,10 @@ bool is_model_folder(const fs::path& folder) {
 }
 
 bool is_run_record(std::string_view name) {
-  static constexpr std::array<std::string_view, 8> kNames = {
-      "metrics.jsonl", "checkpoints",  "tensorboard",      "recipe.yaml",
-      "lineage.json",  "summary.json", "data_report.json", "README.md"};
+  static constexpr std::array<std::string_view, 12> kNames = {
+      "metrics.jsonl", "checkpoints",      "tensorboard", "recipe.yaml",
+      "lineage.json",  "summary.json",     "README.md",   "data_report.json",
+      "report.html",   "performance.json", "report.txt",  "report.json"};
   return among(name, kNames) || starts_with(name, ".") || starts_with(name, "events.out.") ||
          ends_with(name, ".log") || name.find(".tmp-") != std::string_view::npos ||
          name.find(".old-") != std::string_view::npos;

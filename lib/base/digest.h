@@ -25,7 +25,8 @@ bool is_model_content(std::string_view name);
 bool is_model_folder(const fs::path& folder);
 // Names of files and folders that tell of a run and differ from one run to the next: hidden and
 // temporary files, metrics.jsonl, TensorBoard events, logs, checkpoints, recipe.yaml, lineage.json,
-// summary.json, data_report.json, README.md.
+// summary.json, data_report.json, performance.json, report.html/.json/.txt (they hold times),
+// README.md.
 bool is_run_record(std::string_view name);
 
 struct FileDigest {

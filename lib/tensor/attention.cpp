@@ -69,6 +69,13 @@ Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
   return attend(q, k, v, options);
 }
 
+Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+                        const AttentionOptions& options) {
+  return tokens_first(at::scaled_dot_product_attention(heads_first(q), heads_first(k),
+                                                       heads_first(v), mask, 0.0, false,
+                                                       options.scale, q.size(1) != k.size(1)));
+}
+
 namespace reference {
 
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,

@@ -58,6 +58,12 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
 Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const AttentionOptions& options);
 
+// Any pattern: q [T, H, Dh] against k and v [S, Hkv, Dh]; query t sees the keys s where
+// mask [T, S] (bool) is true, at least one -> [T, H, Dh]. options.window is not applied.
+// No gradients.
+Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+                        const AttentionOptions& options);
+
 namespace reference {
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin);

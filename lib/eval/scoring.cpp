@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eval/scoring.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/log_softmax.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "eval/shared_prefix.h"
+#include "eval/stop.h"
+
+namespace gradus {
+namespace {
+
+using Scores = std::vector<std::vector<SequenceScore>>;
+
+at::Tensor to_tensor(std::vector<int64_t> values, c10::Device device) {
+  return at::from_blob(values.data(), {static_cast<int64_t>(values.size())}, at::kLong)
+      .clone()
+      .to(device);
+}
+
+at::Tensor hidden_states(const Transformer& model, const FlatRequests& flat) {
+  SharedPrefixAttention attention(flat.layout);
+  return model.forward(to_tensor({flat.ids.begin(), flat.ids.end()}, model.device()),
+                       to_tensor(flat.positions, model.device()), attention);
+}
+
+// Rows whose logits are held at once: about 128 MB of fp32.
+int64_t rows_per_block(int64_t vocabulary) {
+  return std::clamp<int64_t>((int64_t{32} << 20) / vocabulary, 1, 4096);
+}
+
+// The part [first, last) of flat.wanted whose rows lie in one block, and those rows.
+struct Block {
+  size_t first = 0, last = 0;
+  std::vector<int64_t> rows;    // flat rows, each once
+  std::vector<int64_t> places;  // per wanted token: its row's index in `rows`
+};
+
+Block next_block(const std::vector<WantedToken>& wanted, size_t first, int64_t most_rows) {
+  Block block{.first = first, .last = first, .rows = {}, .places = {}};
+  for (; block.last < wanted.size(); ++block.last) {
+    const int64_t row = wanted[block.last].row;
+    if (block.rows.empty() || block.rows.back() != row) {
+      if (static_cast<int64_t>(block.rows.size()) == most_rows) break;
+      block.rows.push_back(row);
+    }
+    block.places.push_back(static_cast<int64_t>(block.rows.size()) - 1);
+  }
+  return block;
+}
+
+void add_score(const WantedToken& token, double log_prob, bool greedy, Scores& scores) {
+  if (!std::isfinite(log_prob))
+    throw Error("the model's logits are not finite: its weights or the precision are broken");
+  auto& request = scores[static_cast<size_t>(token.request)];
+  const auto add = [&](SequenceScore& score) {
+    score.log_prob += log_prob;
+    score.greedy = score.greedy && greedy;
+  };
+  if (token.continuation >= 0) return add(request[static_cast<size_t>(token.continuation)]);
+  for (SequenceScore& score : request) add(score);
+}
+
+void score_block(const Transformer& model, const at::Tensor& hidden, const FlatRequests& flat,
+                 const Block& block, Scores& scores) {
+  const c10::Device device = model.device();
+  const at::Tensor rows = at::index_select(hidden, 0, to_tensor(block.rows, device));
+  const at::Tensor log_probs = at::log_softmax(model.logits(rows).to(at::kFloat), -1);
+  const at::Tensor best = at::argmax(log_probs, -1).to(at::kCPU);
+  std::vector<int64_t> entries;
+  for (size_t i = block.first; i < block.last; ++i)
+    entries.push_back(block.places[i - block.first] * log_probs.size(1) + flat.wanted[i].id);
+  const at::Tensor chosen = log_probs.view({-1}).index_select(0, to_tensor(entries, device)).cpu();
+  for (size_t i = block.first; i < block.last; ++i) {
+    const size_t at = i - block.first;
+    const bool greedy = best.const_data_ptr<int64_t>()[block.places[at]] == flat.wanted[i].id;
+    add_score(flat.wanted[i], chosen.const_data_ptr<float>()[at], greedy, scores);
+  }
+}
+
+void score_pass(const Transformer& model, const FlatRequests& flat, Scores& scores) {
+  const at::NoGradGuard no_gradients;
+  const at::Tensor hidden = hidden_states(model, flat);
+  const int64_t most_rows = rows_per_block(model.config().vocab_size);
+  for (size_t first = 0; first < flat.wanted.size();) {
+    const Block block = next_block(flat.wanted, first, most_rows);
+    score_block(model, hidden, flat, block, scores);
+    first = block.last;
+  }
+}
+
+}  // namespace
+
+Scores score_requests(const Transformer& model, const std::vector<ScoreRequest>& requests,
+                      const ScoreOptions& options) {
+  Scores scores;
+  for (const ScoreRequest& request : requests) scores.emplace_back(request.continuations.size());
+  for (size_t next = 0; next < requests.size();) {
+    throw_if_stopped();
+    FlatRequests flat;
+    do {
+      append_request(requests[next], static_cast<int64_t>(next), flat);
+      ++next;
+    } while (next < requests.size() &&
+             static_cast<int64_t>(flat.ids.size()) + flat_tokens(requests[next]) <=
+                 options.batch_tokens);
+    score_pass(model, flat, scores);
+    if (options.progress) options.progress(static_cast<int64_t>(flat.ids.size()));
+  }
+  return scores;
+}
+
+int64_t computed_tokens(const std::vector<ScoreRequest>& requests) {
+  int64_t total = 0;
+  for (const ScoreRequest& request : requests) total += flat_tokens(request);
+  return total;
+}
+
+}  // namespace gradus

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "eval/scoring.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
+
+#include <catch2/catch.hpp>
+
+#include "base/error.h"
+#include "base/signals.h"
+#include "infer/engine.h"
+#include "support/tiny_model.h"
+
+using namespace gradus;
+
+namespace {
+
+std::vector<TokenId> some_ids(int64_t count, int32_t start) {
+  std::vector<TokenId> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<TokenId>((start + 37 * i) % 150 + 3));
+  return ids;
+}
+
+// One full forward pass per continuation.
+SequenceScore slow_score(const Transformer& model, const std::vector<TokenId>& prompt,
+                         const std::vector<TokenId>& continuation) {
+  const at::NoGradGuard no_gradients;
+  std::vector<int64_t> ids(prompt.begin(), prompt.end());
+  ids.insert(ids.end(), continuation.begin(), continuation.end());
+  const auto T = static_cast<int64_t>(ids.size());
+  PackedAttention attention({0, T});
+  const at::Tensor log_probs = at::log_softmax(
+      model.logits(model.forward(at::tensor(ids, at::kLong), at::arange(T, at::kLong), attention))
+          .to(at::kFloat),
+      -1);
+  SequenceScore score;
+  for (size_t i = 0; i < continuation.size(); ++i) {
+    const at::Tensor row = log_probs[static_cast<int64_t>(prompt.size() + i) - 1];
+    score.log_prob += row[continuation[i]].item<double>();
+    score.greedy = score.greedy && row.argmax().item<int64_t>() == continuation[i];
+  }
+  return score;
+}
+
+std::vector<ScoreRequest> mixed_requests() {
+  return {{some_ids(17, 3), {{5}, {9, 11}, {120, 4, 77}}},
+          {some_ids(1, 8), {some_ids(30, 2)}},
+          {some_ids(9, 40), {{7, 8, 1}, {7, 8, 2}, {7, 8, 2, 4}, {7, 8}}},
+          {some_ids(5, 61), {{33, 44, 55}, {33, 44, 55}}},
+          {some_ids(12, 90), {{6}, {7}}}};
+}
+
+}  // namespace
+
+TEST_CASE("scores of shared prompts equal one full pass per continuation") {
+  const std::string family = GENERATE("llama", "mistral");
+  const Transformer model = tiny_model(at::kFloat, family);
+  const auto requests = mixed_requests();
+  for (const int64_t batch_tokens : {1, 40, 4096}) {
+    const auto scores = score_requests(model, requests, {.batch_tokens = batch_tokens});
+    REQUIRE(scores.size() == requests.size());
+    for (size_t r = 0; r < requests.size(); ++r) {
+      REQUIRE(scores[r].size() == requests[r].continuations.size());
+      for (size_t c = 0; c < scores[r].size(); ++c) {
+        const SequenceScore expected =
+            slow_score(model, requests[r].prompt, requests[r].continuations[c]);
+        CAPTURE(family, batch_tokens, r, c);
+        CHECK(scores[r][c].log_prob == Approx(expected.log_prob).epsilon(1e-5));
+        CHECK(scores[r][c].greedy == expected.greedy);
+      }
+    }
+  }
+}
+
+TEST_CASE("a sliding window hides the same keys in shared prompts as in plain sequences") {
+  ModelConfig config = tiny_config("mistral");
+  config.layer_window.assign(3, 6);
+  const Transformer plain = tiny_model(at::kFloat, "mistral");
+  Transformer model(config, at::kFloat, at::kCPU);
+  const at::NoGradGuard no_gradients;
+  const auto from = plain.named_tensors(), to = model.named_tensors();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].tensor).copy_(from[i].tensor);
+  const auto requests = mixed_requests();
+  const auto scores = score_requests(model, requests, {});
+  double change = 0;
+  for (size_t r = 0; r < requests.size(); ++r) {
+    for (size_t c = 0; c < scores[r].size(); ++c) {
+      const auto& request = requests[r];
+      CHECK(scores[r][c].log_prob ==
+            Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
+                .epsilon(1e-5));
+      change += std::abs(scores[r][c].log_prob -
+                         slow_score(plain, request.prompt, request.continuations[c]).log_prob);
+    }
+  }
+  CHECK(change > 0.1);  // the window matters at all
+}
+
+TEST_CASE("the engine's scorer agrees") {
+  const Transformer model = tiny_model();
+  const auto requests = mixed_requests();
+  const auto scores = score_requests(model, requests, {});
+  for (size_t r = 0; r < requests.size(); ++r) {
+    const auto expected = score_continuations(model, requests[r].prompt, requests[r].continuations);
+    for (size_t c = 0; c < expected.size(); ++c)
+      CHECK(scores[r][c].log_prob == Approx(expected[c].log_prob).epsilon(1e-4));
+  }
+}
+
+TEST_CASE("empty requests are refused, and a stop request ends scoring") {
+  const Transformer model = tiny_model();
+  CHECK_THROWS_WITH(score_requests(model, {{{}, {{1}}}}, {}), Catch::Contains("no tokens"));
+  CHECK_THROWS_WITH(score_requests(model, {{{4}, {{}}}}, {}), Catch::Contains("no tokens"));
+  CHECK_THROWS_WITH(score_requests(model, {{{4}, {}}}, {}), Catch::Contains("nothing to score"));
+  request_stop(15);
+  CHECK_THROWS_AS(score_requests(model, mixed_requests(), {}), Error);
+  clear_stop_request();
+  CHECK(computed_tokens({{some_ids(10, 1), {{5}, {6}}}}) == 10);
+}
