@@ -143,5 +143,6 @@ int guarded(const std::vector<std::string>& words) {
 
 int main(int count, char** arguments) {
   gradus::install_signal_handlers();
+  gradus::keep_freed_memory();
   return gradus::guarded(std::vector<std::string>(arguments + 1, arguments + count));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/system.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #ifndef GRADUS_VERSION
@@ -50,6 +52,12 @@ void reset_peak_resident() {
 
 int64_t available_memory_bytes() { return proc_bytes("/proc/meminfo", "MemAvailable"); }
 int64_t total_memory_bytes() { return proc_bytes("/proc/meminfo", "MemTotal"); }
+
+void keep_freed_memory() {
+  ::mallopt(M_MMAP_MAX, 0);  // the threshold cannot be raised above 32 MB, so no block is mapped
+  ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  ::mallopt(M_TOP_PAD, 64 << 20);
+}
 
 int usable_cores() {
   cpu_set_t set;
