@@ -2,6 +2,7 @@
 #include "stages.h"
 
 #include "eval/recipe.h"
+#include "quant/recipe.h"
 #include "train/recipe.h"
 
 namespace gradus {
@@ -36,6 +37,7 @@ std::vector<StageCommand> stage_commands() {
   return {import_stage(), stage_command<PretrainRecipe>("pretrain-continue", AfterCrash::kResumes),
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
           stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
+          stage_command<QuantizeRecipe>("quantize", AfterCrash::kStartsOver),
           stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver)};
 }
 
