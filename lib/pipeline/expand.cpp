@@ -109,10 +109,17 @@ StagePlace find_stage(const YamlNode& stages, const std::string& name) {
                .where = "override stages." + printable(name)});
 }
 
+// Quotes around nothing but a variable are there for YAML's {…} maps; the value is read as if it
+// stood there itself, so that "${steps}" can be a number.
+bool is_one_variable(const std::string& text) {
+  return text.starts_with("${") && text.find('}') == text.size() - 1;
+}
+
 }  // namespace
 
 YamlPtr expand_variables(const YamlPtr& tree, const Variables& variables, Problems& problems) {
   YamlNode node = *tree;
+  if (node.kind == Kind::kQuoted && is_one_variable(node.text)) node.kind = Kind::kPlain;
   if (node.is_text()) node.text = Expander(variables, problems).text(*tree);
   for (YamlPtr& item : node.items) item = expand_variables(item, variables, problems);
   for (YamlEntry& entry : node.entries)

@@ -114,7 +114,7 @@ vars: {base: "${out}/x", deep: "${base}/y", steps: 12}
 stages:
   - name: a
     command: train
-    recipe: {data: ROOT/data.txt, out: "${deep}", train: {steps: "${steps}", note: "$${keep}"}})");
+    recipe: {data: ROOT/data.txt, out: "${deep}", train: {steps: "${steps}0 steps", note: "$${keep}"}})");
   CHECK_THROWS_WITH(world.pipeline(), Contains("wrong type") && Contains("steps"));
   CHECK_THAT(refusal(world, kHead + R"(
   - {name: a, command: copy, recipe: {text: "${oot}", out: "${out/a"}})"),
@@ -122,7 +122,19 @@ stages:
                  Contains("pipeline.yaml:4:"));
 }
 
-TEST_CASE("a variable is a number where a number is asked for and it is not quoted") {
+TEST_CASE("a variable alone in quotes is a number where a number is asked for") {
+  FakeWorld world;
+  world.write_recipe(R"(
+out: ROOT/out
+vars: {steps: 12}
+stages:
+  - name: a
+    command: train
+    recipe: {data: ROOT/data.txt, out: "${out}/a", train: {steps: "${steps}"}})");
+  CHECK(world.pipeline().stages[0].recipe.values.at("train").at("steps") == 12);
+}
+
+TEST_CASE("a variable is a number where a number is asked for") {
   FakeWorld world;
   world.write_recipe(R"(
 out: ROOT/out
