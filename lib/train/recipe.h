@@ -50,8 +50,8 @@ struct OptimizerRecipe {
 
 struct ScheduleRecipe {
   ScheduleKind kind = ScheduleKind::kCosine;
-  std::optional<int64_t> warmup_steps;
-  std::optional<double> warmup_ratio;
+  std::optional<int64_t> warmup_steps = {};
+  std::optional<double> warmup_ratio = {};
   double min_lr_ratio = 0.1;
   double decay_ratio = 0.2;
 
@@ -68,8 +68,8 @@ struct ScheduleRecipe {
 };
 
 struct FreezeRecipe {
-  std::optional<int64_t> last_layers;
-  std::vector<int64_t> layers;
+  std::optional<int64_t> last_layers = {};
+  std::vector<int64_t> layers = {};
   bool embeddings = false;
   bool head = false;
 
@@ -230,11 +230,11 @@ struct SftRecipe : TrainingRecipe {
 
 // The student: chosen layers of a model, all of them when nothing is chosen.
 struct StudentRecipe {
-  std::string from;
-  std::vector<int64_t> keep_layers;
-  std::optional<int64_t> keep_every;
-  std::optional<int64_t> keep_first;
-  std::optional<int64_t> keep_last;
+  std::string from = {};
+  std::vector<int64_t> keep_layers = {};
+  std::optional<int64_t> keep_every = {};
+  std::optional<int64_t> keep_first = {};
+  std::optional<int64_t> keep_last = {};
 
   template <class V>
   void visit(V& v) {

@@ -39,8 +39,11 @@ std::string value_text(const std::map<std::string, Json>& values, const std::str
 }
 
 void refuse_other_recipe(const fs::path& path, const std::vector<std::string>& differences) {
+  constexpr size_t kShown = 8;
   std::string text;
-  for (const std::string& line : differences) text += (text.empty() ? "" : "; ") + line;
+  for (size_t i = 0; i < std::min(kShown, differences.size()); ++i)
+    text += (text.empty() ? "" : "; ") + differences[i];
+  if (differences.size() > kShown) text += cat("; and ", differences.size() - kShown, " more keys");
   throw Error({.what = "belongs to a run of another recipe: " + text,
                .where = path.string(),
                .hint = "choose another output, or remove this folder"});
