@@ -34,7 +34,8 @@ StageCommand import_stage() {
 }  // namespace
 
 std::vector<StageCommand> stage_commands() {
-  return {import_stage(), stage_command<PretrainRecipe>("pretrain-continue", AfterCrash::kResumes),
+  return {import_stage(),
+          stage_command<PretrainRecipe>("pretrain-continue", AfterCrash::kResumes),
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
           stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
           stage_command<QuantizeRecipe>("quantize", AfterCrash::kStartsOver),

@@ -48,7 +48,8 @@ TEST_CASE("sha256 equals the published test vector") {
 
 TEST_CASE("JSON errors carry line and column") {
   CHECK_THROWS_WITH(parse_json("{\n  \"a\": ,\n}", "x.json"), Catch::Contains("x.json:2:8"));
-  CHECK_THROWS_WITH(parse_json("{\"a\": 1, \"a\": 2}", "x.json"), Catch::Contains("duplicate key 'a'"));
+  CHECK_THROWS_WITH(parse_json("{\"a\": 1, \"a\": 2}", "x.json"),
+                    Catch::Contains("duplicate key 'a'"));
   CHECK_THROWS_AS(parse_json(std::string(100000, '['), "x.json"), Error);
 }
 
