@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantised folders against the compressed-tensors package and transformers."""
+
+import json
+
+import pytest
+import safetensors.torch
+import tiny_models
+import torch
+from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
+
+
+def quantize(gradus, model, out, scheme, *more):
+    result = gradus("quantize", f"model={model}", f"out={out}", f"scheme={scheme}", *more)
+    assert result.returncode == 0, result.stderr
+    return safetensors.torch.load_file(out / "model.safetensors")
+
+
+def logits(gradus, folder, ids, tmp_path):
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
+    out = tmp_path / f"{folder.name}.safetensors"
+    result = gradus("model", "forward", folder, "--ids", tmp_path / "ids.json", "--dtype", "float32", "--out", out)
+    assert result.returncode == 0, result.stderr
+    return safetensors.torch.load_file(out)["logits"]
+
+
+def dequantised(tensors, name, scheme):
+    scale = tensors[name + ".weight_scale"].float()
+    if scheme == "int8":
+        return tensors[name + ".weight"].float() * scale
+    shape = torch.Size(tensors[name + ".weight_shape"].tolist())
+    values = unpack_from_int32(tensors[name + ".weight_packed"], 4, shape).float()
+    return values * scale.repeat_interleave(shape[1] // scale.shape[1], dim=1)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_logits_equal_those_of_the_weights_that_compressed_tensors_reads(gradus, tmp_path, scheme):
+    model = tiny_models.make("llama", tmp_path / "model")
+    tensors = quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme, "group_size=16")
+    state = model.state_dict()
+    changed = 0
+    for name in list(state):
+        base = name.removesuffix(".weight")
+        if base + ".weight_scale" not in tensors:
+            continue
+        exact = state[name]
+        state[name] = dequantised(tensors, base, scheme)
+        assert (state[name] - exact).norm() < (0.02 if scheme == "int8" else 0.15) * exact.norm()
+        changed += 1
+    assert changed == 3 * 7
+    model.load_state_dict(state)
+    ids = torch.randint(0, 320, (2, 30), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(ids).logits
+    torch.testing.assert_close(logits(gradus, tmp_path / scheme, ids.tolist(), tmp_path), expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_the_config_is_one_that_compressed_tensors_accepts(gradus, tmp_path, scheme):
+    from compressed_tensors.quantization import QuantizationConfig
+
+    tiny_models.make("llama", tmp_path / "model")
+    quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme, "group_size=16")
+    document = json.loads((tmp_path / scheme / "config.json").read_text())["quantization_config"]
+    config = QuantizationConfig.model_validate(document)
+    weights = config.config_groups["group_0"].weights
+    assert weights.num_bits == (8 if scheme == "int8" else 4)
+    assert weights.symmetric and config.ignore == ["lm_head"]
