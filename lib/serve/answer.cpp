@@ -49,9 +49,10 @@ Answer::Answer(std::shared_ptr<Exchange> exchange, const ServedModel& model, Met
 int64_t Answer::answer_tokens(int64_t prompt_tokens) const {
   const int64_t context = model_.engine->options().context_length;
   if (prompt_tokens > model_.max_prompt_tokens || prompt_tokens >= context)
-    throw ApiError({.message = cat("the prompt has ", prompt_tokens, " tokens, at most ",
-                                   std::min(model_.max_prompt_tokens, context - 1), " fit"),
-                    .code = "context_length_exceeded"});
+    throw ApiError(
+        {.message = cat("the prompt has ", prompt_tokens, " tokens; at most ",
+                        std::min(model_.max_prompt_tokens, context - 1), " fit the context"),
+         .code = "context_length_exceeded"});
   const int64_t room = context - prompt_tokens;
   if (!plan_.options.max_tokens) return std::min(room, model_.max_answer_tokens);
   const int64_t wanted = *plan_.options.max_tokens;

@@ -8,6 +8,7 @@ bool is_loopback(const std::string& host) {
 }
 
 void ServeRecipe::check(Problems& problems) const {
+  if (host.empty()) problems.add("host", "may not be empty");
   const bool keys = !api_keys.empty() || !api_keys_file.empty();
   if (!keys && !allow_anonymous && !is_loopback(host))
     problems.add("host",

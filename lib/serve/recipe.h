@@ -105,10 +105,10 @@ struct ServeRecipe {
   void visit(V& v) {
     v("model", model, "model folder", rule::required, rule::path_input);
     v("served_model_name", served_model_name, "name in requests; default: the folder's name");
-    v("host", host, "address to listen on", rule::required);
+    v("host", host, "address to listen on");
     v("port", port, "port to listen on; 0: any free one, see the line printed when ready",
       rule::in_range(0, 65535));
-    v("device", device, "auto, cpu, cuda or cuda:N", rule::required);
+    v("device", device, "auto, cpu, cuda or cuda:N");
     v("dtype", dtype, "precision of the computation; default: the model's",
       rule::one_of({"", "float32", "bfloat16", "float16"}));
     v("threads", threads, "threads of the computation; 0: the usable cores",

@@ -4,6 +4,7 @@
 
 #define BOOST_ASIO_DISABLE_CO_AWAIT
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>

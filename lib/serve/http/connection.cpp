@@ -241,7 +241,9 @@ void ConnectionOf<Stream>::become_idle() {
   if (setting_.closing) return close();
   if (buffer_.size() > 0 && !watching_) return read_head();
   arm(setting_.limits.idle_seconds);
-  watch();
+  if (buffer_.size() == 0) return watch();
+  error_code ignored;
+  socket_of(stream_).cancel(ignored);  // the next request is here already: end the watch
 }
 
 // Reads whatever comes next: the next request, or the news that the client is gone.
@@ -258,6 +260,7 @@ void ConnectionOf<Stream>::watch() {
 template <class Stream>
 void ConnectionOf<Stream>::on_watched(const error_code& error, size_t bytes) {
   watching_ = false;
+  if (error == asio::error::operation_aborted && phase_ == Phase::kIdle) return read_head();
   if (error) return close();
   if (phase_ == Phase::kLingering) {
     lingered_bytes_ += bytes;

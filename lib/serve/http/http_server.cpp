@@ -47,7 +47,7 @@ tcp::endpoint resolve(asio::io_context& context, const HttpServerOptions& option
 
 tcp::acceptor listen(asio::io_context& context, const HttpServerOptions& options) {
   const tcp::endpoint endpoint = resolve(context, options);
-  tcp::acceptor acceptor(context);
+  tcp::acceptor acceptor(asio::make_strand(context));
   error_code error;
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
@@ -66,7 +66,10 @@ tcp::acceptor listen(asio::io_context& context, const HttpServerOptions& options
 
 struct HttpServer::State {
   State(const HttpServerOptions& chosen, HttpService& served)
-      : options(chosen), service(served), acceptor(listen(context, chosen)), retry(context) {
+      : options(chosen),
+        service(served),
+        acceptor(listen(context, chosen)),
+        retry(acceptor.get_executor()) {
     if (chosen.tls) tls.emplace(make_tls(*chosen.tls));
   }
   void accept();
@@ -79,6 +82,8 @@ struct HttpServer::State {
   std::atomic<int64_t> open{0};
   std::atomic<bool> closing{false};
   asio::io_context context;
+  // Threads wait for work that other threads may still post, until the context is stopped.
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   std::optional<asio::ssl::context> tls;
   tcp::acceptor acceptor;
   asio::steady_timer retry;
@@ -90,7 +95,7 @@ struct HttpServer::State {
 void HttpServer::State::accept() {
   acceptor.async_accept(asio::make_strand(context),
                         [this](const error_code& error, tcp::socket socket) {
-                          if (!acceptor.is_open()) return;
+                          if (closing) return;
                           if (!error) {
                             welcome(std::move(socket));
                             return accept();
@@ -171,7 +176,7 @@ void HttpServer::stop_accepting() {
     const std::lock_guard lock(state_->mutex);
     state_->closing = true;
   }
-  asio::post(state_->context, [state = state_.get()] {
+  asio::post(state_->acceptor.get_executor(), [state = state_.get()] {
     error_code ignored;
     state->acceptor.close(ignored);
     const std::lock_guard lock(state->mutex);

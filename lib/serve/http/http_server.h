@@ -21,8 +21,8 @@ struct HttpServerOptions {
   uint16_t port = 0;               // 0: any free one
   int threads = 2;
   int64_t max_connections = 256;  // more are answered with 503
-  std::optional<TlsFiles> tls;
-  HttpLimits limits;
+  std::optional<TlsFiles> tls = {};
+  HttpLimits limits = {};
 };
 
 class HttpServer {
