@@ -12,6 +12,7 @@ Command sft_command();
 Command distill_command();
 Command quantize_command();
 Command eval_command();
+Command compare_command();
 Command serve_command();
 Command run_command();
 Command store_digest_command();

@@ -20,6 +20,7 @@ std::vector<Command> command_table() {
           distill_command(),
           quantize_command(),
           eval_command(),
+          compare_command(),
           model_import_command(),
           model_inspect_command(),
           model_forward_command(),

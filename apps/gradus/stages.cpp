@@ -39,7 +39,8 @@ std::vector<StageCommand> stage_commands() {
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
           stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
           stage_command<QuantizeRecipe>("quantize", AfterCrash::kStartsOver),
-          stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver)};
+          stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver),
+          stage_command<CompareRecipe>("compare", AfterCrash::kStartsOver)};
 }
 
 }  // namespace gradus

@@ -34,19 +34,26 @@ Json compare_task(const TaskScores& task, const TaskScores& baseline,
 
 }  // namespace
 
-EarlierEvaluation read_evaluation(const fs::path& folder) {
+Json read_results(const fs::path& folder) {
   const fs::path file = folder / "results.json";
   if (!fs::exists(file))
     throw Error({.what = "is not the out folder of an evaluation",
                  .where = folder.string(),
                  .expected = "a folder with results.json"});
-  EarlierEvaluation earlier{read_json(file), {}};
-  const std::string format = json_get<std::string>(earlier.results, "format", file.string());
+  Json results = read_json(file);
+  const std::string format = json_get<std::string>(results, "format", file.string());
   if (format != kFormat)
     throw Error({.what = "has another format",
                  .where = file.string(),
                  .expected = kFormat,
                  .found = printable(format)});
+  const Json tasks = json_get<Json>(results, "tasks", file.string());
+  if (!tasks.is_object()) json_wrong_type(tasks, "tasks", "an object", file.string());
+  return results;
+}
+
+EarlierEvaluation read_evaluation(const fs::path& folder) {
+  EarlierEvaluation earlier{read_results(folder), {}};
   if (fs::exists(folder / "samples.jsonl"))
     earlier.tasks = read_samples(folder / "samples.jsonl", earlier.results);
   return earlier;

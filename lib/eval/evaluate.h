@@ -39,6 +39,8 @@ struct EarlierEvaluation {
   std::map<std::string, TaskScores> tasks;  // empty without samples.jsonl
 };
 EarlierEvaluation read_evaluation(const fs::path& folder);
+// Its results.json alone.
+Json read_results(const fs::path& folder);
 
 // {baseline: {task: {metric: {difference, low, high, …}}}} for the tasks and metrics that both
 // have; at the gates' metrics it must be there.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "base/error.h"
@@ -112,11 +113,14 @@ Statistic statistic_of(const TaskScores& task, const MetricDefinition& metric) {
   };
 }
 
-// A symmetric interval on the scale of the mean, carried through exp.
+// A symmetric interval on the scale of the mean, cut to what the metric can be (no mean here is
+// negative, and F1 is at most 1), carried through exp.
 Interval mean_interval(const RatioEstimate& ratio, const MetricDefinition& metric,
                        double confidence) {
   const double half = normal_quantile(confidence) * ratio.standard_error;
-  return {finish(ratio.value - half, metric), finish(ratio.value + half, metric)};
+  const double most = metric.higher_is_better ? 1.0 : std::numeric_limits<double>::infinity();
+  return {finish(std::max(ratio.value - half, 0.0), metric),
+          finish(std::min(ratio.value + half, most), metric)};
 }
 
 void require_same_rows(const TaskScores& task, const TaskScores& baseline) {

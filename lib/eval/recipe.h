@@ -186,7 +186,7 @@ struct EvalRecipe {
   std::string device = "auto";
   std::string dtype = "auto";
   int64_t threads = 0;
-  int64_t batch_tokens = 4096;
+  int64_t batch_tokens = 1024;
   int64_t seed = 1;
   double confidence = 0.95;
   bool samples = true;

@@ -27,7 +27,7 @@ struct SequenceScore {
 };
 
 struct ScoreOptions {
-  int64_t batch_tokens = 4096;  // of one pass; a longer request is a pass of its own
+  int64_t batch_tokens = 1024;  // of one pass; a longer request is a pass of its own
   std::function<void(int64_t tokens)> progress = {};  // called after each pass
 };
 

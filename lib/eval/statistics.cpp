@@ -23,7 +23,8 @@ Interval wilson_interval(double p, double n, double confidence) {
   const double z = normal_quantile(confidence), z2 = z * z / n;
   const double centre = (p + z2 / 2) / (1 + z2);
   const double half = z / (1 + z2) * std::sqrt(p * (1 - p) / n + z2 / (4 * n));
-  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
+  // At the ends the formula gives 0 and 1 but for rounding.
+  return {p <= 0 ? 0.0 : std::max(0.0, centre - half), p >= 1 ? 1.0 : std::min(1.0, centre + half)};
 }
 
 std::vector<size_t> cluster_numbers(const std::vector<std::string>& names) {

@@ -20,7 +20,7 @@ struct TaskInput {
   const TextTools& tools;
   const TaskRecipe& recipe;
   const std::vector<EvalRow>& rows;
-  int64_t batch_tokens = 4096;
+  int64_t batch_tokens = 1024;
   // The longest sequence the model sees at once.
   int64_t context_length() const;
 };
