@@ -69,12 +69,12 @@ Rotary rotary_tables(const Tensor& positions, const Tensor& inverse_frequencies)
 Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, int64_t index,
                        const Tensor& x, const Rotary& rotary, Attention& attention) {
   const int64_t T = x.size(0);
-  const Tensor qkv = layer.qkv.forward(ops::rms_norm(x, layer.input_norm, c.rms_norm_eps))
-                         .view({T, c.num_attention_heads + 2 * c.num_key_value_heads, c.head_dim});
-  Tensor q = qkv.narrow(1, 0, c.num_attention_heads);  // [T, H, Dh]
-  Tensor k = qkv.narrow(1, c.num_attention_heads, c.num_key_value_heads);
-  const Tensor v =
-      qkv.narrow(1, c.num_attention_heads + c.num_key_value_heads, c.num_key_value_heads);
+  const int64_t H = c.num_attention_heads, Hkv = c.num_key_value_heads;
+  const auto parts = layer.qkv.forward(ops::rms_norm(x, layer.input_norm, c.rms_norm_eps))
+                         .view({T, H + 2 * Hkv, c.head_dim})
+                         .split_with_sizes({H, Hkv, Hkv}, 1);  // its gradient is one cat
+  Tensor q = parts[0], k = parts[1];                           // [T, H, Dh], [T, Hkv, Dh]
+  const Tensor& v = parts[2];
   if (c.qk_norm) {
     q = ops::rms_norm(q, layer.q_norm, c.rms_norm_eps);
     k = ops::rms_norm(k, layer.k_norm, c.rms_norm_eps);

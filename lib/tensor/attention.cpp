@@ -8,6 +8,7 @@
 
 #include <limits>
 
+#include "tensor/fused_cpu.h"
 #include "tensor/ops.h"
 
 namespace gradus::ops {
@@ -43,7 +44,6 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
 template <class Attend>
 Tensor per_segment(const Tensor& q, const std::vector<int64_t>& starts,
                    const Attend& attend_range) {
-  TORCH_CHECK(starts.size() >= 2 && starts.back() == q.size(0), "segment starts must end at T");
   if (starts.size() == 2) return attend_range(0, q.size(0));
   std::vector<Tensor> parts;
   parts.reserve(starts.size() - 1);
@@ -57,6 +57,10 @@ Tensor per_segment(const Tensor& q, const std::vector<int64_t>& starts,
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::vector<int64_t>& segment_starts,
                         const AttentionOptions& options) {
+  TORCH_CHECK(segment_starts.size() >= 2 && segment_starts.back() == q.size(0),
+              "segment starts must end at T");
+  if (fused_cpu::attention_applies(q))
+    return fused_cpu::packed_attention(q, k, v, segment_starts, options);
   return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
     return attend(q.narrow(0, start, length), k.narrow(0, start, length),
                   v.narrow(0, start, length), options);

@@ -121,6 +121,70 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
   }
 };
 
+// A view [T, H, Dh] whose heads are dense.
+Tensor with_dense_heads(const Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
+
+cpu::HeadsView heads_view(const Tensor& x) {
+  return {.data = x.const_data_ptr(), .token_stride = x.stride(0), .head_stride = x.stride(1)};
+}
+
+struct Attention : torch::autograd::Function<Attention> {
+  static cpu::PackedAttention arguments(const Tensor& q, const Tensor& k, const Tensor& v,
+                                        const std::vector<int64_t>& starts,
+                                        const AttentionOptions& options) {
+    return {.q = heads_view(q),
+            .k = heads_view(k),
+            .v = heads_view(v),
+            .dtype = cpu::dtype_of(q),
+            .segment_starts = starts.data(),
+            .segment_count = static_cast<int64_t>(starts.size()) - 1,
+            .tokens = q.size(0),
+            .heads = q.size(1),
+            .kv_heads = k.size(1),
+            .head_dim = q.size(2),
+            .scale = static_cast<float>(options.scale),
+            .window = options.window};
+  }
+
+  static Tensor forward(AutogradContext* context, const Tensor& query, const Tensor& key,
+                        const Tensor& value, const std::vector<int64_t>& starts,
+                        const AttentionOptions& options) {
+    const Tensor q = with_dense_heads(query), k = with_dense_heads(key),
+                 v = with_dense_heads(value);
+    Tensor out = at::empty(q.sizes(), q.options());
+    Tensor lse = at::empty({q.size(1), q.size(0)}, q.options().dtype(at::kFloat));
+    cpu::PackedAttention call = arguments(q, k, v, starts, options);
+    call.out = out.mutable_data_ptr();
+    call.lse = lse.data_ptr<float>();
+    cpu::cpu_kernels().packed_attention(call);
+    context->save_for_backward({q, k, v, out, lse});
+    context->saved_data["starts"] = starts;
+    context->saved_data["scale"] = options.scale;
+    context->saved_data["window"] = options.window;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& incoming) {
+    const auto saved = context->get_saved_variables();
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
+    const std::vector<int64_t> starts = context->saved_data["starts"].toIntVector();
+    const Tensor dout = incoming[0].contiguous();
+    Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options()),
+           dv = at::empty(v.sizes(), v.options());
+    cpu::PackedAttention forward = arguments(q, k, v, starts,
+                                             {.scale = context->saved_data["scale"].toDouble(),
+                                              .window = context->saved_data["window"].toInt()});
+    forward.out = const_cast<void*>(saved[3].const_data_ptr());
+    forward.lse = const_cast<float*>(saved[4].const_data_ptr<float>());
+    cpu::cpu_kernels().packed_attention_backward({.forward = forward,
+                                                  .dout = dout.const_data_ptr(),
+                                                  .dq = dq.mutable_data_ptr(),
+                                                  .dk = dk.mutable_data_ptr(),
+                                                  .dv = dv.mutable_data_ptr()});
+    return {dq, dk, dv, Tensor(), Tensor()};
+  }
+};
+
 }  // namespace
 
 bool applies(const Tensor& x) { return x.is_cpu() && cpu::has_kernel_dtype(x); }
@@ -132,6 +196,13 @@ Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
   return Rotary::apply(x, cos, sin);
 }
 Tensor swiglu(const Tensor& gate_up) { return SwiGlu::apply(gate_up.contiguous()); }
+
+bool attention_applies(const Tensor& q) { return applies(q) && q.size(2) % 16 == 0; }
+Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                        const std::vector<int64_t>& segment_starts,
+                        const AttentionOptions& options) {
+  return Attention::apply(q, k, v, segment_starts, options);
+}
 
 Tensor small_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Tensor input = x.contiguous();

@@ -16,40 +16,61 @@
 
 #include <algorithm>
 
+#include "tensor/cpu/kernels.h"
+#include "tensor/fused_cpu.h"
+#include "tensor/views.h"
+
 namespace gradus::ops {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows whose logits are held at once: about 128 MB of fp32.
-int64_t rows_per_block(int64_t vocabulary) {
-  return std::clamp<int64_t>((int64_t{32} << 20) / vocabulary, 1, 4096);
+// Logits held at once. Fewer, larger blocks cost less, since every block adds to the whole weight
+// gradient; distillation keeps several fp32 copies of a block.
+constexpr int64_t kPlainBytes = int64_t{256} << 20;
+constexpr int64_t kDistillationBytes = int64_t{64} << 20;
+
+int64_t rows_per_block(const Tensor& weight, int64_t bytes) {
+  const auto row_bytes = weight.size(0) * static_cast<int64_t>(weight.element_size());
+  return std::clamp<int64_t>(bytes / row_bytes, 1, 8192);
 }
 
 Tensor targeted_rows(const Tensor& targets) {
   return at::nonzero(targets != kIgnoredTarget).squeeze(1);
 }
 
+// Which gradients a loss has to make.
+struct Wanted {
+  bool hidden = false;
+  bool weight = false;
+  bool any() const { return hidden || weight; }
+};
+Wanted wanted_gradients(const Tensor& hidden, const Tensor& weight) {
+  const bool enabled = at::GradMode::is_enabled();
+  return {enabled && hidden.requires_grad(), enabled && weight.requires_grad()};
+}
+
 // Collects the gradients of hidden and weight block by block; the weight's in fp32 when there is
 // more than one block, so that blocks do not add rounding errors.
 class GradientSink {
  public:
-  GradientSink(const Tensor& hidden, const Tensor& weight, int64_t rows, bool wanted)
-      : weight_(weight), wanted_(wanted) {
-    if (!wanted_) return;
-    hidden_gradient_ = at::empty({rows, hidden.size(1)}, hidden.options());
-    single_block_ = rows <= rows_per_block(weight.size(0));
-    if (!single_block_)
+  GradientSink(const Tensor& hidden, const Tensor& weight, int64_t rows, Wanted wanted,
+               int64_t block_rows)
+      : weight_(weight), wanted_(wanted), single_block_(rows <= block_rows) {
+    if (wanted_.hidden) hidden_gradient_ = at::empty({rows, hidden.size(1)}, hidden.options());
+    if (wanted_.weight && !single_block_)
       weight_gradient_ = at::zeros(weight.sizes(), weight.options().dtype(at::kFloat));
   }
 
-  bool wanted() const { return wanted_; }
+  bool wanted() const { return wanted_.any(); }
 
-  // logits_gradient [R, V] fp32 of the rows [start, start+R), whose inputs are rows [R, D].
+  // logits_gradient [R, V] of the rows [start, start+R), whose inputs are rows [R, D].
   void add(int64_t start, const Tensor& rows, const Tensor& logits_gradient) {
     const Tensor gradient = logits_gradient.to(rows.scalar_type());
-    hidden_gradient_.narrow(0, start, rows.size(0)).copy_(at::matmul(gradient, weight_));
+    if (wanted_.hidden)
+      hidden_gradient_.narrow(0, start, rows.size(0)).copy_(at::matmul(gradient, weight_));
+    if (!wanted_.weight) return;
     const Tensor block = at::matmul(gradient.t(), rows);
     if (single_block_) {
       weight_gradient_ = block;
@@ -58,7 +79,9 @@ class GradientSink {
     }
   }
 
+  // Undefined where not wanted.
   Tensor weight_gradient() const {
+    if (!wanted_.weight) return {};
     return weight_gradient_.defined() ? weight_gradient_.to(weight_.scalar_type())
                                       : at::zeros_like(weight_);
   }
@@ -66,14 +89,14 @@ class GradientSink {
 
  private:
   Tensor weight_, hidden_gradient_, weight_gradient_;
-  bool wanted_, single_block_ = true;
+  Wanted wanted_;
+  bool single_block_;
 };
 
 // Calls block(start, rows [R, D], targets [R]) for consecutive blocks of the targeted rows.
 template <class Block>
-void for_each_block(const Tensor& hidden, const Tensor& targets, int64_t vocabulary,
-                    const Block& block) {
-  const int64_t rows = hidden.size(0), step = rows_per_block(vocabulary);
+void for_each_block(const Tensor& hidden, const Tensor& targets, int64_t step, const Block& block) {
+  const int64_t rows = hidden.size(0);
   for (int64_t start = 0; start < rows; start += step) {
     const int64_t count = std::min(step, rows - start);
     block(start, hidden.narrow(0, start, count), targets.narrow(0, start, count));
@@ -102,31 +125,65 @@ Tensor cross_entropy_gradient(Tensor probs, const Tensor& targets, double factor
 void save_gradients(AutogradContext* context, const GradientSink& sink, const Tensor& index,
                     const Tensor& hidden) {
   if (!sink.wanted()) return;
+  const Tensor rows = sink.rows_gradient();
   context->save_for_backward(
-      {scatter_rows(sink.rows_gradient(), index, hidden), sink.weight_gradient()});
+      {rows.defined() ? scatter_rows(rows, index, hidden) : rows, sink.weight_gradient()});
 }
 
-// The gradients were computed in forward; the incoming scalar only scales them.
+// The gradients were computed in forward; the incoming scalar only scales them, and it is 1 where
+// the loss itself is what backward starts from.
 variable_list scaled_gradients(AutogradContext* context, const Tensor& incoming) {
   const auto saved = context->get_saved_variables();
-  return {saved[0] * incoming.to(saved[0].scalar_type()),
-          saved[1] * incoming.to(saved[1].scalar_type())};
+  const bool is_one = incoming.is_cpu() && incoming.item<float>() == 1.0f;
+  const auto scaled = [&](const Tensor& x) {
+    return !x.defined() || is_one ? x : x * incoming.to(x.scalar_type());
+  };
+  return {scaled(saved[0]), scaled(saved[1])};
+}
+
+// Loss of a block by the CPU kernels: one pass over the logits [R, V] for the sum, one that turns
+// them into their gradient in place.
+double fused_block(Tensor logits, const Tensor& targets, double scale, bool gradient) {
+  const int64_t rows = logits.size(0), V = logits.size(1);
+  const Tensor lse = at::empty({rows}, at::kFloat), picked = at::empty({rows}, at::kFloat);
+  cpu::cpu_kernels().log_sum_exp({.logits = cpu::const_rows(logits),
+                                  .targets = targets.const_data_ptr<int64_t>(),
+                                  .lse = lse.data_ptr<float>(),
+                                  .target_logit = picked.data_ptr<float>(),
+                                  .rows = rows,
+                                  .vocab = V});
+  if (gradient) {
+    cpu::cpu_kernels().cross_entropy_grad({.logits = cpu::rows(logits),
+                                           .targets = targets.const_data_ptr<int64_t>(),
+                                           .lse = lse.data_ptr<float>(),
+                                           .common_scale = static_cast<float>(scale),
+                                           .rows = rows,
+                                           .vocab = V});
+  }
+  return (lse - picked).sum(at::kDouble).item<double>() * scale;
 }
 
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight,
-                        const Tensor& targets, double scale, bool wanted) {
+                        const Tensor& targets, double scale, Wanted wanted) {
     at::AutoDispatchBelowADInplaceOrView guard;
     const Tensor index = targeted_rows(targets);
-    GradientSink sink(hidden, weight, index.size(0), wanted);
+    const int64_t block_rows = rows_per_block(weight, kPlainBytes);
+    GradientSink sink(hidden, weight, index.size(0), wanted, block_rows);
     Tensor total = at::zeros({}, hidden.options().dtype(at::kFloat));
     const auto block = [&](int64_t start, const Tensor& rows, const Tensor& row_targets) {
+      if (fused_cpu::applies(rows)) {
+        const Tensor logits = at::linear(rows, weight);
+        total.add_(fused_block(logits, row_targets, scale, sink.wanted()));
+        if (sink.wanted()) sink.add(start, rows, logits);
+        return;
+      }
       Tensor log_probs = block_log_probs(rows, weight, 1.0);
       total.sub_(log_probs.gather(1, row_targets.unsqueeze(1)).sum(), scale);
       if (sink.wanted())
         sink.add(start, rows, cross_entropy_gradient(log_probs.exp_(), row_targets, scale));
     };
-    for_each_block(hidden.index_select(0, index), targets.index_select(0, index), weight.size(0),
+    for_each_block(hidden.index_select(0, index), targets.index_select(0, index), block_rows,
                    block);
     save_gradients(context, sink, index, hidden);
     return total;
@@ -165,11 +222,12 @@ BlockKl block_kl(const Tensor& student, const Tensor& teacher, const Distillatio
 struct Distillation : torch::autograd::Function<Distillation> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& weight,
                         const DistillationInput& input, const DistillationOptions& options,
-                        bool wanted) {
+                        Wanted wanted) {
     at::AutoDispatchBelowADInplaceOrView guard;
     const Tensor index = targeted_rows(input.targets);
     const Tensor teacher_rows = input.teacher_hidden.index_select(0, index);
-    GradientSink sink(hidden, weight, index.size(0), wanted);
+    const int64_t block_rows = rows_per_block(weight, kDistillationBytes);
+    GradientSink sink(hidden, weight, index.size(0), wanted, block_rows);
     Tensor total = at::zeros({}, hidden.options().dtype(at::kFloat));
     const double hard = options.hard_weight * options.scale, soft = options.scale - hard;
     const auto block = [&](int64_t start, const Tensor& rows, const Tensor& targets) {
@@ -189,8 +247,8 @@ struct Distillation : torch::autograd::Function<Distillation> {
       }
       if (sink.wanted()) sink.add(start, rows, gradient);
     };
-    for_each_block(hidden.index_select(0, index), input.targets.index_select(0, index),
-                   weight.size(0), block);
+    for_each_block(hidden.index_select(0, index), input.targets.index_select(0, index), block_rows,
+                   block);
     save_gradients(context, sink, index, hidden);
     return total;
   }
@@ -202,28 +260,25 @@ struct Distillation : torch::autograd::Function<Distillation> {
   }
 };
 
-bool gradients_wanted(const Tensor& hidden, const Tensor& weight) {
-  return at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
-}
-
 }  // namespace
 
 Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
                             double scale) {
-  return CrossEntropy::apply(hidden, weight, targets, scale, gradients_wanted(hidden, weight));
+  return CrossEntropy::apply(hidden, weight, targets, scale, wanted_gradients(hidden, weight));
 }
 
 Tensor linear_distillation(const DistillationInput& input, const DistillationOptions& options) {
   TORCH_CHECK(input.weight.size(0) == input.teacher_weight.size(0),
               "teacher and student differ in vocabulary");
   return Distillation::apply(input.hidden, input.weight, input, options,
-                             gradients_wanted(input.hidden, input.weight));
+                             wanted_gradients(input.hidden, input.weight));
 }
 
 TargetScores linear_target_scores(const Tensor& hidden, const Tensor& weight,
                                   const Tensor& targets) {
   const at::NoGradGuard no_gradients;
   const Tensor index = targeted_rows(targets);
+  const int64_t block_rows = rows_per_block(weight, kDistillationBytes);
   TargetScores scores{at::zeros({targets.size(0)}, hidden.options().dtype(at::kFloat)),
                       at::zeros({targets.size(0)}, hidden.options().dtype(at::kBool))};
   const auto block = [&](int64_t start, const Tensor& rows, const Tensor& row_targets) {
@@ -233,8 +288,7 @@ TargetScores linear_target_scores(const Tensor& hidden, const Tensor& weight,
                                  log_probs.gather(1, row_targets.unsqueeze(1)).squeeze(1));
     scores.greedy.index_copy_(0, places, at::argmax(log_probs, -1) == row_targets);
   };
-  for_each_block(hidden.index_select(0, index), targets.index_select(0, index), weight.size(0),
-                 block);
+  for_each_block(hidden.index_select(0, index), targets.index_select(0, index), block_rows, block);
   return scores;
 }
 

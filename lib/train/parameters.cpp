@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "base/error.h"
 
@@ -53,17 +52,19 @@ std::vector<NamedTensor> trained_tensors(Transformer& model, const TrainingRecip
   return tensors;
 }
 
-// Parts of one leaf are neighbours in the list, in row order.
+// In the order of the first part of each leaf; parts of one leaf come in row order.
 std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tensors,
                                             bool decay_embeddings) {
   std::vector<TrainedParameter> parameters;
+  std::map<const void*, size_t> place;
   for (const NamedTensor& tensor : tensors) {
-    if (parameters.empty() || !parameters.back().leaf.is_same(tensor.leaf)) {
+    const auto [entry, is_new] = place.emplace(tensor.leaf.unsafeGetTensorImpl(), place.size());
+    if (is_new) {
       const bool matrix = tensor.leaf.dim() > 1;
       const bool decayed = matrix && (decay_embeddings || tensor.name != kEmbedding);
       parameters.push_back({.leaf = tensor.leaf, .parts = {}, .decayed = decayed});
     }
-    auto& parts = parameters.back().parts;
+    auto& parts = parameters[entry->second].parts;
     const int64_t first = parts.empty() ? 0 : parts.back().first + parts.back().rows;
     parts.push_back({tensor.name, first, tensor.tensor.size(0)});
   }

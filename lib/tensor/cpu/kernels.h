@@ -156,6 +156,40 @@ struct DecodeAttention {
 };
 int64_t decode_attention_workspace(const DecodeAttention& args);
 
+// x(token, head) = data + token · token_stride + head · head_stride, each Dh dense elements.
+struct HeadsView {
+  const void* data = nullptr;
+  int64_t token_stride = 0;
+  int64_t head_stride = 0;
+};
+
+// Causal attention inside each segment, for training and prefill: segment s holds the tokens
+// [segment_starts[s], segment_starts[s + 1]). out = softmax(q k^T * scale) v over the keys of the
+// last `window` tokens, the query's own included. Heads share key-value heads as in decode.
+struct PackedAttention {
+  HeadsView q, k, v;
+  DType dtype = DType::kFloat32;  // of q, k, v, out and all gradients
+  void* out = nullptr;            // [T, H, Dh], dense
+  float* lse = nullptr;           // [H, T] log of the softmax's sum, for the backward pass, or null
+  const int64_t* segment_starts = nullptr;  // [segments + 1]
+  int64_t segment_count = 0;
+  int64_t tokens = 0;    // T
+  int64_t heads = 0;     // H
+  int64_t kv_heads = 0;  // Hkv
+  int64_t head_dim = 0;  // Dh, a multiple of 16
+  float scale = 1;
+  int64_t window = 0;  // 0: all tokens
+  int threads = 0;
+};
+// Gradients, overwritten. `forward` holds the forward pass's inputs and outputs.
+struct PackedAttentionBackward {
+  PackedAttention forward;
+  const void* dout = nullptr;  // [T, H, Dh], dense
+  void* dq = nullptr;          // [T, H, Dh], dense
+  void* dk = nullptr;          // [T, Hkv, Dh], dense
+  void* dv = nullptr;
+};
+
 // One AdamW step (Loshchilov & Hutter 2019, as torch.optim.AdamW) over a flat array:
 // g = grad * grad_scale; p -= lr * weight_decay * p; m, v updated;
 // p -= lr / bias_correction1 * m / (sqrt(v / bias_correction2) + eps).
@@ -230,6 +264,8 @@ struct CpuKernels {
   void (*swiglu)(const SwiGlu&);
   void (*swiglu_backward)(const SwiGluBackward&);
   void (*decode_attention)(const DecodeAttention&);
+  void (*packed_attention)(const PackedAttention&);
+  void (*packed_attention_backward)(const PackedAttentionBackward&);
   void (*adamw)(const AdamW&);
   double (*sum_of_squares)(const SumOfSquares&);
   void (*log_sum_exp)(const LogSumExp&);

@@ -7,6 +7,7 @@
 #include "tensor/cpu/simd/cross_entropy.h"
 #include "tensor/cpu/simd/decode_attention.h"
 #include "tensor/cpu/simd/gemv.h"
+#include "tensor/cpu/simd/packed_attention.h"
 #include "tensor/cpu/simd/quant_matmul.h"
 #include "tensor/cpu/simd/rms_norm.h"
 #include "tensor/cpu/simd/rope.h"
@@ -25,6 +26,8 @@ constexpr CpuKernels make_table(Isa isa) {
           .swiglu = swiglu,
           .swiglu_backward = swiglu_backward,
           .decode_attention = decode_attention,
+          .packed_attention = packed_attention,
+          .packed_attention_backward = packed_attention_backward,
           .adamw = adamw,
           .sum_of_squares = sum_of_squares,
           .log_sum_exp = log_sum_exp,
