@@ -8,13 +8,27 @@
 #include "base/system.h"
 #include "commands.h"
 #include "tensor/cpu/kernels.h"
+#include "tensor/cuda_plugin.h"
 #include "tensor/device.h"
 
 namespace gradus {
 namespace {
 
+Json gpu_list(const CudaPlugin& plugin) {
+  Json list = Json::array();
+  for (const GradusGpu& gpu : plugin.gpus) {
+    list.push_back(
+        {{"name", gpu.name},
+         {"memory_bytes", gpu.memory_bytes},
+         {"compute_capability", std::to_string(gpu.major) + "." + std::to_string(gpu.minor)},
+         {"multiprocessors", gpu.multiprocessors}});
+  }
+  return list;
+}
+
 Json findings() {
   const CudaStatus& cuda = cuda_status();
+  const CudaPlugin& plugin = cuda_plugin();
   return {{"version", program_version()},
           {"cpu",
            {{"model", cpu_model()},
@@ -23,7 +37,11 @@ Json findings() {
             {"kernels", cpu::isa_name(cpu::cpu_kernels().isa)}}},
           {"memory",
            {{"total_bytes", total_memory_bytes()}, {"available_bytes", available_memory_bytes()}}},
-          {"gpu", {{"usable", cuda.usable}, {"detail", cuda.detail}}},
+          {"gpu",
+           {{"usable", cuda.usable},
+            {"detail", cuda.detail},
+            {"plugin", plugin.detail},
+            {"devices", gpu_list(plugin)}}},
           {"libtorch", TORCH_VERSION}};
 }
 
@@ -44,7 +62,13 @@ int run(const CommandLine& line) {
             << "; kernels in use: " << cpu["kernels"].get<std::string>() << "\n"
             << "memory    " << human_bytes(memory["available_bytes"]) << " available of "
             << human_bytes(memory["total_bytes"]) << "\n"
-            << "GPU       " << found["gpu"]["detail"].get<std::string>() << "\n";
+            << "GPU       " << found["gpu"]["detail"].get<std::string>() << "\n"
+            << "plug-in   " << found["gpu"]["plugin"].get<std::string>() << "\n";
+  for (const Json& gpu : found["gpu"]["devices"]) {
+    std::cout << "          " << gpu["name"].get<std::string>() << ", "
+              << human_bytes(gpu["memory_bytes"]) << ", compute capability "
+              << gpu["compute_capability"].get<std::string>() << "\n";
+  }
   return 0;
 }
 
