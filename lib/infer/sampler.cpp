@@ -25,6 +25,24 @@ double log_sum_exp(std::span<const float> logits) {
   return top + std::log(sum);
 }
 
+// The ids of the `count` largest logits, largest first, the lower id first where two are equal: one
+// pass, since nearly every logit is below the worst that is kept.
+std::vector<int32_t> best_ids(std::span<const float> logits, size_t count) {
+  std::vector<int32_t> best;
+  if (count == 0) return best;
+  const auto logit = [&](int32_t id) { return logits[static_cast<size_t>(id)]; };
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (best.size() == count) {
+      if (logits[i] <= logit(best.back())) continue;
+      best.pop_back();
+    }
+    const auto place =
+        std::find_if(best.begin(), best.end(), [&](int32_t id) { return logit(id) < logits[i]; });
+    best.insert(place, static_cast<int32_t>(i));
+  }
+  return best;
+}
+
 void check_finite(std::span<const float> logits) {
   double sum = 0;
   for (const float logit : logits) sum += logit;
@@ -122,15 +140,8 @@ GeneratedToken describe_token(std::span<const float> logits, int32_t id, int64_t
     return static_cast<float>(logits[static_cast<size_t>(at)] - total);
   };
   token.logprob = logprob(id);
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto keep =
-      static_cast<std::ptrdiff_t>(std::min<size_t>(static_cast<size_t>(count), order.size()));
-  std::partial_sort(order.begin(), order.begin() + keep, order.end(), [&](int32_t a, int32_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
-  });
-  for (std::ptrdiff_t i = 0; i < keep; ++i)
-    token.top.push_back({order[static_cast<size_t>(i)], logprob(order[static_cast<size_t>(i)])});
+  for (const int32_t best : best_ids(logits, static_cast<size_t>(count)))
+    token.top.push_back({best, logprob(best)});
   return token;
 }
 

@@ -42,14 +42,6 @@ std::string normal_form(const std::string& content, const Normalizer& normalizer
   return std::string(text.view());
 }
 
-// Some vocabularies hold their turn markers as added tokens that are not special.
-bool is_control(const AddedToken& token) {
-  const std::string& text = token.content;
-  const bool bracketed = text.size() > 2 && ((text.front() == '<' && text.back() == '>') ||
-                                             (text.front() == '[' && text.back() == ']'));
-  return token.special || bracketed;
-}
-
 size_t skip_space_left(std::string_view text, size_t end, size_t limit) {
   while (end > limit) {
     const CodePoint c = decode_utf8_before(text, end);
@@ -69,6 +61,13 @@ size_t skip_space_right(std::string_view text, size_t at) {
 }
 
 }  // namespace
+
+bool is_control(const AddedToken& token) {
+  const std::string& text = token.content;
+  const bool bracketed = text.size() > 2 && ((text.front() == '<' && text.back() == '>') ||
+                                             (text.front() == '[' && text.back() == ']'));
+  return token.special || bracketed;
+}
 
 uint32_t StringFinder::child_of(uint32_t node, char byte) const {
   if (node == 0) return first_[static_cast<unsigned char>(byte)];

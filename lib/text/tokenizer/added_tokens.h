@@ -23,6 +23,10 @@ struct AddedToken {
   bool single_word = false, lstrip = false, rstrip = false, normalized = true, special = false;
 };
 
+// Whether the token could steer a conversation: special, or spelled <...> or [...], since some
+// vocabularies hold their turn markers as added tokens that are not special.
+bool is_control(const AddedToken& token);
+
 // A part of a text: an added token, or text between such.
 struct AddedSplit {
   size_t begin = 0, end = 0;

@@ -58,7 +58,9 @@ class JsonTokenizer : public Tokenizer {
   Encoding run(std::string_view text, SpecialTokens special, Tracking tracking,
                const Data& data) const;
   void encode_text(AlignedText text, const Data& data, Encoding& out) const;
-  void encode_pieces(Pieces pieces, Encoding& out) const;
+  void encode_pieces(Pieces pieces, const Data& data, Encoding& out) const;
+  size_t cut_for_data(const AlignedText& text, const PieceRange& piece,
+                      const std::vector<Symbol>& symbols, const Data& data) const;
   std::optional<std::string> decoded_text(TokenId id) const;
 
   std::unique_ptr<TokenModel> model_;
@@ -138,21 +140,49 @@ void JsonTokenizer::encode_text(AlignedText text, const Data& data, Encoding& ou
     if (part.id >= 0) {
       add_token(part.id, text.source(part.begin, part.end), out, text.tracking());
     } else if (whole) {
-      return encode_pieces({.text = std::move(text), .ranges = {{part.begin, part.end}}}, out);
+      return encode_pieces({.text = std::move(text), .ranges = {{part.begin, part.end}}}, data,
+                           out);
     } else {
       const size_t size = part.end - part.begin;
-      encode_pieces({.text = text.slice(part.begin, part.end), .ranges = {{0, size}}}, out);
+      encode_pieces({.text = text.slice(part.begin, part.end), .ranges = {{0, size}}}, data, out);
     }
   }
 }
 
-void JsonTokenizer::encode_pieces(Pieces pieces, Encoding& out) const {
+// Some models (Unigram, WordLevel) know control tokens as words. Where one came from data, its word
+// is to be cut behind the first character; 0: nowhere.
+size_t JsonTokenizer::cut_for_data(const AlignedText& text, const PieceRange& piece,
+                                   const std::vector<Symbol>& symbols, const Data& data) const {
+  size_t at = piece.begin;
+  for (const Symbol& symbol : symbols) {
+    const size_t end = std::min(at + symbol.bytes, piece.end);
+    const AddedToken* token = added_.find(symbol.id);
+    if (token && is_control(*token) && text.view().substr(at, end - at) == token->content) {
+      const ByteSpan source = text.source(at, end);
+      const size_t first = decode_utf8(text.view(), at).bytes;
+      if (at + first < end && touches(data, source.begin, source.end)) return at + first;
+    }
+    at = end;
+  }
+  return 0;
+}
+
+void JsonTokenizer::encode_pieces(Pieces pieces, const Data& data, Encoding& out) const {
   if (pre_.run) pre_.run(pieces);
   const std::string_view text = pieces.text.view();
   std::vector<Symbol> symbols;
-  for (const PieceRange& piece : pieces.ranges) {
+  for (size_t i = 0; i < pieces.ranges.size(); ++i) {
+    PieceRange& piece = pieces.ranges[i];
     symbols.clear();
     model_->tokenize(text.substr(piece.begin, piece.end - piece.begin), symbols);
+    const size_t cut = data.empty() ? 0 : cut_for_data(pieces.text, piece, symbols, data);
+    if (cut > 0) {
+      const PieceRange rest{cut, piece.end};
+      piece.end = cut;
+      pieces.ranges.insert(pieces.ranges.begin() + static_cast<std::ptrdiff_t>(i) + 1, rest);
+      --i;
+      continue;
+    }
     size_t at = piece.begin;
     for (const Symbol& symbol : symbols) {
       // The bytes of a character with a prefix or suffix may be more tokens than bytes.
