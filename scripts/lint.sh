@@ -20,15 +20,19 @@ check_recipes() {
   while read -r recipe; do
     command=$(sed -n 's/^# *gradus \([a-z-]*\).*/\1/p' "$recipe" | head -1)
     [ -n "$command" ] || { echo "$recipe: the first comment must show the command that runs it"; ok=1; continue; }
-    "$build/gradus" "$command" "$recipe" --check || ok=1
+    if [ "$command" = serve ]; then  # its model is made by a pipeline: any folder stands for it here
+      "$build/gradus" serve "$recipe" model=. --print-config >/dev/null || ok=1
+    else
+      "$build/gradus" "$command" "$recipe" --check >/dev/null || ok=1
+    fi
   done < <(git ls-files 'recipes/*.yaml' 'recipes/**/*.yaml')
   return $ok
 }
 
 check_tidy() {
   git rev-parse -q --verify "$base" >/dev/null || return 0
-  git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'apps/*.cpp' | head -12 |
-    xargs -r timeout 120 clang-tidy -p "$build" --quiet 2>/dev/null
+  git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'apps/*.cpp' | head -10 |
+    xargs -r timeout 150 clang-tidy -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 }
 
 check format check_format
