@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <limits>
 #include <sstream>
 
 #ifndef GRADUS_VERSION
@@ -54,8 +54,9 @@ int64_t available_memory_bytes() { return proc_bytes("/proc/meminfo", "MemAvaila
 int64_t total_memory_bytes() { return proc_bytes("/proc/meminfo", "MemTotal"); }
 
 void keep_freed_memory() {
+  ::setenv("THP_MEM_ALLOC_ENABLE", "1", 0);  // libtorch's own switch for huge pages
   ::mallopt(M_MMAP_MAX, 0);  // the threshold cannot be raised above 32 MB, so no block is mapped
-  ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  ::mallopt(M_TRIM_THRESHOLD, -1);  // never: the largest int would be 2 GB
   ::mallopt(M_TOP_PAD, 64 << 20);
 }
 

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training speed of the SmolLM2-135M shape (random weights, bf16, AdamW, 2,048 tokens a step), as
+// 4 documents of 512 tokens and as 20 of 102, beside transformers with fused AdamW on the same
+// shape and tokens (bench/peers/train_transformers.py). The two take turns, so that a busy machine
+// hits both; the best step of each counts.
+//   bench_train [--quick] [PYTHON]    without a Python only our own figures
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/system.h"
+#include "tensor/device.h"
+#include "train/metrics.h"
+#include "train/objective.h"
+#include "train/optimizer.h"
+
+namespace gradus {
+namespace {
+
+struct Layout {
+  const char* name;
+  int32_t documents, length;
+};
+constexpr Layout kLayouts[] = {{"documents of 512", 4, 512}, {"documents of 102", 20, 102}};
+
+ModelConfig smollm2_config() {
+  return model_config_from_json({{"model_type", "llama"},
+                                 {"hidden_size", 576},
+                                 {"intermediate_size", 1536},
+                                 {"num_hidden_layers", 30},
+                                 {"num_attention_heads", 9},
+                                 {"num_key_value_heads", 3},
+                                 {"vocab_size", 49152},
+                                 {"max_position_embeddings", 8192},
+                                 {"rope_theta", 100000.0},
+                                 {"rms_norm_eps", 1e-5},
+                                 {"tie_word_embeddings", true}},
+                                "bench");
+}
+
+void fill(Transformer& model) {
+  const at::NoGradGuard no_gradients;
+  for (const NamedTensor& named : model.named_tensors()) {
+    at::Tensor tensor = named.tensor;
+    tensor.dim() > 1 ? tensor.normal_(0, 0.02) : tensor.fill_(1);
+  }
+}
+
+PackedBatch make_batch(const Layout& layout) {
+  PackedBatch batch;
+  batch.segment_starts = {0};
+  for (int32_t d = 0; d < layout.documents; ++d) {
+    for (int32_t i = 0; i < layout.length; ++i) {
+      const auto n = static_cast<uint64_t>(batch.ids.size());
+      batch.ids.push_back(static_cast<int32_t>(random_bits(1, 0, n) % 49152));
+      batch.targets.push_back(static_cast<int32_t>(random_bits(1, 0, n + 1) % 49152));
+      batch.positions.push_back(i);
+    }
+    batch.segment_starts.push_back(static_cast<int32_t>(batch.ids.size()));
+  }
+  batch.supervised_tokens = batch.tokens();
+  return batch;
+}
+
+class Ours {
+ public:
+  Ours() : model_(smollm2_config(), at::kBFloat16, at::kCPU) {
+    fill(model_);
+    parameters_ = choose_parameters(model_, recipe_);
+    optimizer_ = std::make_unique<AdamW>(parameters_, recipe_.optimizer);
+    gradients_ = std::make_unique<GradientSum>(parameters_);
+  }
+
+  double step_seconds(const PackedBatch& packed) {
+    const auto start = std::chrono::steady_clock::now();
+    const Batch batch = to_device(packed, at::kCPU);
+    PackedAttention attention(batch.segment_starts);
+    const at::Tensor hidden = forward(model_, batch, attention);
+    const at::Tensor loss = CrossEntropyObjective().loss(
+        model_, hidden, batch, 1.0 / static_cast<double>(packed.supervised_tokens));
+    torch::autograd::backward({loss}, {});
+    gradients_->clear();
+    gradients_->take(1);
+    optimizer_->step(gradients_->tensors(), 1e-4, 1.0 / std::max(1.0, gradients_->norm()));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  const ModelConfig& config() const { return model_.config(); }
+
+ private:
+  TrainingRecipe recipe_;
+  Transformer model_;
+  std::vector<TrainedParameter> parameters_;
+  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<GradientSum> gradients_;
+};
+
+// Seconds of the peer's best step; 0 when it cannot run.
+double peer_seconds(const std::string& python, const Layout& layout, int steps) {
+  if (python.empty()) return 0;
+  const std::string command =
+      cat("'", python, "' '", GRADUS_SOURCE_DIR, "/bench/peers/train_transformers.py' --documents ",
+          layout.documents, " --length ", layout.length, " --steps ", steps, " --threads ",
+          usable_cores(), " 2>/dev/null");
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (!pipe) return 0;
+  std::array<char, 256> line{};
+  std::string text;
+  while (std::fgets(line.data(), line.size(), pipe)) text = line.data();
+  if (::pclose(pipe) != 0) return 0;
+  return json_get<double>(parse_json(text, "peer"), "best_seconds", "peer");
+}
+
+Json measure(Ours& ours, const Layout& layout, const std::string& python, int rounds) {
+  const PackedBatch batch = make_batch(layout);
+  const int steps = 3;
+  double best = 1e30, peer = 1e30;
+  for (int round = 0; round < rounds; ++round) {
+    for (int step = 0; step < steps; ++step) best = std::min(best, ours.step_seconds(batch));
+    const double theirs = peer_seconds(python, layout, steps);
+    if (theirs > 0) peer = std::min(peer, theirs);
+  }
+  const auto tokens = static_cast<double>(batch.tokens());
+  const double flops = FlopCounter(ours.config(), 1.0)(batch);
+  Json result{{"layout", layout.name},
+              {"tokens_per_second", tokens / best},
+              {"tflops", flops / best / 1e12}};
+  if (peer < 1e30) {
+    result["transformers_tokens_per_second"] = tokens / peer;
+    result["ratio"] = peer / best;
+  }
+  return result;
+}
+
+int run(int rounds, const std::string& python) {
+  set_compute_threads(0);
+  Ours ours;
+  Json results = Json::array();
+  for (const Layout& layout : kLayouts) {
+    results.push_back(measure(ours, layout, python, rounds));
+    std::printf("%s\n", results.back().dump().c_str());
+    std::fflush(stdout);
+  }
+  const double peak = measured_peak_flops(at::kBFloat16, at::kCPU);
+  const Json report{{"bench", "train"},
+                    {"threads", usable_cores()},
+                    {"peak_tflops", peak / 1e12},
+                    {"results", results}};
+  std::printf("%s\n", report.dump().c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace gradus
+
+int main(int argc, char** argv) {
+  gradus::keep_freed_memory();
+  int rounds = 3;
+  std::string python = GRADUS_SOURCE_DIR "/.venv-test/bin/python";
+  if (!gradus::fs::exists(python)) python.clear();
+  for (int i = 1; i < argc; ++i) {
+    if (std::string(argv[i]) == "--quick") {
+      rounds = 1;
+    } else {
+      python = argv[i];
+    }
+  }
+  try {
+    return gradus::run(rounds, python);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_train: %s\n", e.what());
+    return 1;
+  }
+}
