@@ -80,8 +80,11 @@ def test_greedy_completion_equals_transformers_for_text_and_ids(tiny, client):
                          skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for prompt in ids
     ]
-    for prompt, wanted in [(texts[0], expected[:1]), (texts, expected), (ids[0], expected[:1]), (ids, expected)]:
-        answer = client.completions.create(model="tiny", prompt=prompt, temperature=0, max_tokens=12)
+    one = expected[:1]
+    for prompt, wanted in [(texts[0], one), (texts, expected), (ids[0], one), (ids, expected)]:
+        answer = client.completions.create(
+            model="tiny", prompt=prompt, temperature=0, max_tokens=12
+        )
         assert [choice.text for choice in answer.choices] == wanted
         assert [choice.index for choice in answer.choices] == list(range(len(wanted)))
 
@@ -270,7 +273,8 @@ def test_abuse_is_refused_and_the_server_lives(server, client):
     assert " 431 " in raw(server, b"GET /livez HTTP/1.1\r\n" + b"A: b\r\n" * 150 + b"\r\n")
     assert " 400 " in raw(server, b"\x16\x03\x01\x02\x00nonsense\r\n\r\n")
     assert " 408 " in raw(server, head("/v1/completions", "Content-Length: 100") + b"{")
-    assert raw(server, head("/v1/completions", "Transfer-Encoding: chunked") + b"5\r\n{").count(" 200 ") == 0
+    chunked = head("/v1/completions", "Transfer-Encoding: chunked")
+    assert " 200 " not in raw(server, chunked + b"5\r\n{")
     for body in [b"{", b"[]", b"null", b"[" * 30000, b'{"a":1,"a":2}', b'"\xff"', b"\0", b""]:
         status, _, text = server.post("/v1/completions", body, **AUTH)
         assert status == 400 and "error" in json.loads(text), body[:20]
@@ -358,9 +362,9 @@ def test_sigterm_lets_running_requests_finish(tiny):
             thread.join()
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", server.port), timeout=1)
+    # A client that came too late was refused; nobody's answer was broken off.
     finished = [value for value in results.values() if value in ("stop", "length")]
-    assert len(finished) == 8 or all("error" in v or v in finished for v in results.values())
-    assert finished
+    assert finished and not any("shutting down" in value for value in results.values())
 
 
 def test_after_the_drain_the_rest_gets_an_error_event(tiny):
@@ -377,7 +381,6 @@ def test_after_the_drain_the_rest_gets_an_error_event(tiny):
 
 
 def test_a_second_signal_ends_at_once(tiny):
-    results = {}
     with serve_model.serving(tiny[0], "drain_seconds=60", *LONG) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             body = json.dumps({"model": "tiny", "prompt": "a", "max_tokens": 240, "n": 8,
@@ -388,7 +391,6 @@ def test_a_second_signal_ends_at_once(tiny):
             server.process.send_signal(signal.SIGTERM)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(5) == 143
-    assert results == {}
 
 
 # ---- start-up
@@ -431,7 +433,10 @@ def test_cors_is_for_the_listed_origins(tiny):
         ours, other = {"Origin": "https://ours.example"}, {"Origin": "https://other.example"}
         assert server.get("/v1/models", **ours)[1]["Access-Control-Allow-Origin"] == ours["Origin"]
         assert server.get("/v1/models", **other)[1]["Access-Control-Allow-Origin"] is None
-        preflight = "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: {}\r\nConnection: close\r\n\r\n"
+        preflight = (
+            "OPTIONS /v1/completions HTTP/1.1\r\nHost: localhost\r\nOrigin: {}\r\n"
+            "Connection: close\r\n\r\n"
+        )
         assert " 204 " in raw(server, preflight.format(ours["Origin"]).encode())
         assert " 405 " in raw(server, preflight.format(other["Origin"]).encode())
 
