@@ -22,6 +22,8 @@ check_recipes() {
     [ -n "$command" ] || { echo "$recipe: the first comment must show the command that runs it"; ok=1; continue; }
     if [ "$command" = serve ]; then  # its model is made by a pipeline: any folder stands for it here
       "$build/gradus" serve "$recipe" model=. --print-config >/dev/null || ok=1
+    elif [ "$command" != run ]; then  # its inputs are made by other recipes
+      "$build/gradus" "$command" "$recipe" --print-config >/dev/null || ok=1
     else
       "$build/gradus" "$command" "$recipe" --check >/dev/null || ok=1
     fi

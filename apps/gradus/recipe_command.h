@@ -13,8 +13,8 @@
 
 namespace gradus {
 
-// The recipe; nothing when --schema or --print-config was answered instead. Without a file the
-// whole recipe comes from overrides.
+// The recipe; nothing when --schema or --print-config was answered instead, which needs none of the
+// files that the recipe names. Without a file the whole recipe comes from overrides.
 template <class R>
 std::optional<R> recipe_or_answer(const CommandLine& line, const std::string& command) {
   if (line.has("--schema")) {
@@ -25,9 +25,11 @@ std::optional<R> recipe_or_answer(const CommandLine& line, const std::string& co
   if (files.size() > 1) throw UsageError("expected one recipe, found " + printable(files[1]));
   if (files.empty() && line.overrides().empty())
     throw UsageError("expected a recipe", "gradus " + command + " --help shows its keys");
-  const R recipe = files.empty() ? parse_recipe<R>("", "the command line", line.overrides())
-                                 : load_recipe<R>(files[0], line.overrides());
-  if (!line.has("--print-config")) return recipe;
+  const bool print = line.has("--print-config");
+  const InputPaths inputs = print ? InputPaths::kMayBeMissing : InputPaths::kMustExist;
+  const R recipe = files.empty() ? parse_recipe<R>("", "the command line", line.overrides(), inputs)
+                                 : load_recipe<R>(files[0], line.overrides(), inputs);
+  if (!print) return recipe;
   std::cout << dump_recipe(recipe);
   return std::nullopt;
 }
