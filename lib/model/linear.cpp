@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/linear.h"
 
+#include <ATen/TensorOperators.h>
+
 #include "tensor/ops.h"
 
 namespace gradus {
 namespace {
 
-// The adapters' contributions, added to the rows of their parts; y is not modified.
+// The adapters' contributions, added to y at the rows of their parts. The scale goes to the narrow
+// product in the middle, where it costs nothing.
 at::Tensor add_lora(const Linear& layer, const at::Tensor& x, const at::Tensor& y) {
   std::vector<ops::ColumnUpdate> updates;
   for (size_t part = 0; part < layer.lora.size(); ++part) {
     const LoraPair& pair = layer.lora[part];
     if (!pair.a.defined()) continue;
-    updates.push_back(
-        {layer.first_row(part), ops::linear(ops::linear(x, pair.a, {}), pair.b, {}), pair.scale});
+    const at::Tensor narrow = ops::linear(x, pair.a, {}) * pair.scale;  // [T, r]
+    updates.push_back({layer.first_row(part), ops::linear(narrow, pair.b, {})});
   }
   return ops::add_to_columns(y, updates);
 }

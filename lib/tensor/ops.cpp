@@ -9,6 +9,7 @@
 #include <ATen/ops/mean.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/fused_cpu.h"
 
@@ -25,6 +26,34 @@ bool small_and_constant(const Tensor& x, const Tensor& weight) {
          !at::GradMode::is_enabled();
 }
 
+// In place, so that adapters cost no copy of a projection's output; the gradients of the values are
+// views of the incoming one.
+struct AddToColumns : torch::autograd::Function<AddToColumns> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& y,
+                        at::TensorList values, const std::vector<int64_t>& first) {
+    std::vector<int64_t> widths;
+    for (size_t i = 0; i < values.size(); ++i) {
+      widths.push_back(values[i].size(1));
+      y.narrow(1, first[i], widths[i]).add_(values[i]);
+    }
+    context->mark_dirty({y});
+    context->saved_data["first"] = first;
+    context->saved_data["widths"] = widths;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& incoming) {
+    const std::vector<int64_t> first = context->saved_data["first"].toIntVector(),
+                               widths = context->saved_data["widths"].toIntVector();
+    torch::autograd::variable_list gradients = {incoming[0]};
+    for (size_t i = 0; i < first.size(); ++i)
+      gradients.push_back(incoming[0].narrow(1, first[i], widths[i]));
+    gradients.emplace_back();
+    return gradients;
+  }
+};
+
 }  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -34,16 +63,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 Tensor add_to_columns(const Tensor& y, const std::vector<ColumnUpdate>& updates) {
   if (updates.empty()) return y;
-  std::vector<Tensor> pieces;
-  int64_t column = 0;
+  std::vector<Tensor> values;
+  std::vector<int64_t> first;
   for (const ColumnUpdate& update : updates) {
-    if (update.first > column) pieces.push_back(y.narrow(1, column, update.first - column));
-    const int64_t width = update.value.size(1);
-    pieces.push_back(at::add(y.narrow(1, update.first, width), update.value, update.scale));
-    column = update.first + width;
+    values.push_back(update.value);
+    first.push_back(update.first);
   }
-  if (column < y.size(1)) pieces.push_back(y.narrow(1, column, y.size(1) - column));
-  return pieces.size() == 1 ? pieces[0] : at::cat(pieces, 1);
+  return AddToColumns::apply(y, at::TensorList(values), first);
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {

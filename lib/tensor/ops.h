@@ -25,9 +25,9 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
 struct ColumnUpdate {
   int64_t first = 0;
   Tensor value;
-  double scale = 1.0;
 };
-// y [T, N] plus scale · value at each update's columns; updates are in column order, disjoint.
+// Adds each update's value to its columns of y [T, N], in place, and returns y; the updates are
+// disjoint. y must be the result of another operation, not a leaf that requires gradients.
 Tensor add_to_columns(const Tensor& y, const std::vector<ColumnUpdate>& updates);
 
 // Root-mean-square norm over the last dimension (Zhang & Sennrich 2019): x [..., D], weight [D].
