@@ -78,13 +78,18 @@ double brier(const std::vector<double>& log_probs, size_t gold) {
   return sum;
 }
 
+PairEncoder::Mode encoder_mode(const MultipleChoiceRecipe& recipe) {
+  if (!recipe.prompt.chat) return PairEncoder::Mode::kText;
+  return recipe.end_of_turn ? PairEncoder::Mode::kTurn : PairEncoder::Mode::kChat;
+}
+
 class MultipleChoice {
  public:
   explicit MultipleChoice(const TaskInput& input)
       : input_(input),
         recipe_(*input.recipe.multiple_choice),
         maker_(recipe_.prompt, input.tools),
-        encoder_(input.tools, maker_.chat() ? PairEncoder::Mode::kChat : PairEncoder::Mode::kText),
+        encoder_(input.tools, encoder_mode(recipe_)),
         labels_(shared_labels(recipe_)),
         suffix_(recipe_.end_of_turn ? maker_.end_of_turn() : "") {}
 

@@ -180,7 +180,7 @@ PairEncoder::PairEncoder(const TextTools& tools, Mode mode) : tools_(tools), mod
 }
 
 std::vector<TokenId> PairEncoder::encode_text(std::string_view text) const {
-  const bool plain = mode_ == Mode::kChat || text.substr(0, prefix_text_.size()) == prefix_text_;
+  const bool plain = mode_ != Mode::kText || text.substr(0, prefix_text_.size()) == prefix_text_;
   return tools_.tokenizer->encode(text, plain ? SpecialTokens::kNone : SpecialTokens::kAdd);
 }
 
@@ -193,7 +193,8 @@ PairEncoder::Pair PairEncoder::encode(std::string_view prompt,
       pair.continuation.erase(pair.continuation.begin());
     return pair;
   }
-  Pair pair{encode_text(prompt.substr(0, end_without_spaces(prompt))), encode_text(whole)};
+  const size_t end = mode_ == Mode::kTurn ? prompt.size() : end_without_spaces(prompt);
+  Pair pair{encode_text(prompt.substr(0, end)), encode_text(whole)};
   const size_t shared = std::min(pair.prompt.size(), pair.continuation.size());
   pair.continuation.erase(pair.continuation.begin(),
                           pair.continuation.begin() + static_cast<ptrdiff_t>(shared));

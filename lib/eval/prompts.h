@@ -52,7 +52,9 @@ class PromptMaker {
 // prompt is the prefix token.
 class PairEncoder {
  public:
-  enum class Mode { kText, kChat };  // chat templates write their special tokens themselves
+  // Chat templates write their special tokens themselves. kTurn: the continuation is a whole turn,
+  // and all of the prompt stays in the prompt, as a server computes it.
+  enum class Mode { kText, kChat, kTurn };
   PairEncoder(const TextTools& tools, Mode mode);
 
   struct Pair {

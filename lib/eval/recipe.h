@@ -81,8 +81,8 @@ struct MultipleChoiceRecipe {
       "the same from a JSON file: a list of texts, or of objects with a \"label\"",
       rule::path_input);
     v("end_of_turn", end_of_turn,
-      "chat: score the end-of-turn token behind each choice too, so that no choice is the "
-      "beginning of another");
+      "chat: score each choice as a whole turn, its end-of-turn token included, so that no choice "
+      "is the beginning of another");
   }
   void check(Problems& problems) const;
 };

@@ -150,6 +150,10 @@ class Reference:
         value = log_probs.gather(1, target[:, None]).double().sum().item()
         return value, bool((log_probs.argmax(-1) == target).all())
 
+    def whole_turn(self, context, continuation):
+        whole, start = self.encode(context + continuation), self.encode(context)
+        return self.score(start, whole[len(start):])
+
     def loglikelihood(self, context, continuation):
         if context == "":
             ids = self.encode(continuation, special=False)
@@ -197,10 +201,10 @@ def test_rolling_perplexity_equals_the_rules(evaluated, reference, folder):
     assert tasks["ppl"]["windows"] > len(texts)
 
 
-def check_choices(samples, requests, reference):
+def check_choices(samples, requests, score):
     """requests: per row (context, [(continuation, choice)], gold)."""
     for sample, (context, continuations, gold) in zip(samples, requests, strict=True):
-        scored = [reference.loglikelihood(context, text) for text, _ in continuations]
+        scored = [score(context, text) for text, _ in continuations]
         sums = numpy.array([value for value, _ in scored])
         assert sample["log_likelihoods"] == pytest.approx(sums.tolist(), abs=1e-4, rel=1e-5)
         characters = numpy.array([len(choice) for _, choice in continuations])
@@ -218,7 +222,7 @@ def test_multiple_choice_equals_the_rules(evaluated, reference, folder):
         (row["prompt"], [(" " + choice, choice) for choice in row["choices"]], row["gold"])
         for row in rows_of(folder / "questions.jsonl")
     ]
-    check_choices(samples["choose"], requests, reference)
+    check_choices(samples["choose"], requests, reference.loglikelihood)
     assert tasks["choose"]["truncated_prompts"] == 1
 
 
@@ -234,7 +238,7 @@ def test_chat_choices_equal_the_rules(evaluated, reference, folder, task, end):
         )
         gold = LABELS.index(row["messages"][-1]["content"])
         requests.append((prompt, [(label + end, label) for label in LABELS], gold))
-    check_choices(samples[task], requests, full)
+    check_choices(samples[task], requests, full.whole_turn if end else full.loglikelihood)
     predicted = [int(sample["scores"]["predicted"]) for sample in samples[task]]
     golds = [gold for _, _, gold in requests]
     f1 = []
