@@ -3,12 +3,11 @@
 // 4 documents of 512 tokens and as 20 of 102, beside transformers with fused AdamW on the same
 // shape and tokens (bench/peers/train_transformers.py). The two take turns, so that a busy machine
 // hits both; the best step of each counts.
-//   bench_train [--quick] [PYTHON]    without a Python only our own figures
+//   bench_train [--quick] [PYTHON]    the last line is one JSON document
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -16,6 +15,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/system.h"
+#include "bench_support.h"
 #include "tensor/device.h"
 #include "train/metrics.h"
 #include "train/objective.h"
@@ -102,30 +102,20 @@ class Ours {
   std::unique_ptr<GradientSum> gradients_;
 };
 
-// Seconds of the peer's best step; 0 when it cannot run.
-double peer_seconds(const std::string& python, const Layout& layout, int steps) {
-  if (python.empty()) return 0;
-  const std::string command =
-      cat("'", python, "' '", GRADUS_SOURCE_DIR, "/bench/peers/train_transformers.py' --documents ",
-          layout.documents, " --length ", layout.length, " --steps ", steps, " --threads ",
-          usable_cores(), " 2>/dev/null");
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (!pipe) return 0;
-  std::array<char, 256> line{};
-  std::string text;
-  while (std::fgets(line.data(), line.size(), pipe)) text = line.data();
-  if (::pclose(pipe) != 0) return 0;
-  return json_get<double>(parse_json(text, "peer"), "best_seconds", "peer");
+double peer_seconds(const bench::Options& options, const Layout& layout, int steps) {
+  const Json result = bench::peer(options, "train_transformers.py",
+                                  cat("--documents ", layout.documents, " --length ", layout.length,
+                                      " --steps ", steps, " --threads ", usable_cores()));
+  return json_get<double>(result, "best_seconds", "peer");
 }
 
-Json measure(Ours& ours, const Layout& layout, const std::string& python, int rounds) {
+Json measure(Ours& ours, const Layout& layout, const bench::Options& options) {
   const PackedBatch batch = make_batch(layout);
   const int steps = 3;
   double best = 1e30, peer = 1e30;
-  for (int round = 0; round < rounds; ++round) {
+  for (int round = 0; round < options.rounds; ++round) {
     for (int step = 0; step < steps; ++step) best = std::min(best, ours.step_seconds(batch));
-    const double theirs = peer_seconds(python, layout, steps);
-    if (theirs > 0) peer = std::min(peer, theirs);
+    if (!options.python.empty()) peer = std::min(peer, peer_seconds(options, layout, steps));
   }
   const auto tokens = static_cast<double>(batch.tokens());
   const double flops = FlopCounter(ours.config(), 1.0)(batch);
@@ -139,12 +129,12 @@ Json measure(Ours& ours, const Layout& layout, const std::string& python, int ro
   return result;
 }
 
-int run(int rounds, const std::string& python) {
+int run(const bench::Options& options) {
   set_compute_threads(0);
   Ours ours;
   Json results = Json::array();
   for (const Layout& layout : kLayouts) {
-    results.push_back(measure(ours, layout, python, rounds));
+    results.push_back(measure(ours, layout, options));
     std::printf("%s\n", results.back().dump().c_str());
     std::fflush(stdout);
   }
@@ -162,18 +152,8 @@ int run(int rounds, const std::string& python) {
 
 int main(int argc, char** argv) {
   gradus::keep_freed_memory();
-  int rounds = 3;
-  std::string python = GRADUS_SOURCE_DIR "/.venv-test/bin/python";
-  if (!gradus::fs::exists(python)) python.clear();
-  for (int i = 1; i < argc; ++i) {
-    if (std::string(argv[i]) == "--quick") {
-      rounds = 1;
-    } else {
-      python = argv[i];
-    }
-  }
   try {
-    return gradus::run(rounds, python);
+    return gradus::run(gradus::bench::read_options(argc, argv, 3));
   } catch (const std::exception& e) {
     std::fprintf(stderr, "bench_train: %s\n", e.what());
     return 1;

@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Builds and runs every benchmark; each prints one JSON line last.
+# Builds and runs every benchmark; each prints one JSON line last. Nothing else should run.
 #   bench/run_all.sh [BUILD_DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build}
-cmake --build "$build" --target bench_all
-for source in bench/bench_*.cpp; do
-  name=$(basename "$source" .cpp)
-  echo "== $name"
-  "$build/bench/$name"
-done
+cmake --build "$build" --target gradus bench_all
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$build/gradus" model import .cache/l0/SmolLM2-135M-Instruct.Q4_1.gguf --out "$scratch/model" --quiet
+zcat recipes/quickstart/data/domain_train.jsonl.gz >"$scratch/text"
+
+run() {
+  echo "== $1"
+  "$build/bench/$@"
+}
+run bench_start --model "$scratch/model"
+run bench_decode --model "$scratch/model"
+run bench_train
+run bench_quant_matmul
+run bench_tokenizer --tokenizer "$scratch/model" --text "$scratch/text"

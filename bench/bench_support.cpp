@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench_support.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "model/formats/gguf_import.h"
+
+namespace gradus::bench {
+namespace {
+
+constexpr const char* kL0File = GRADUS_SOURCE_DIR "/.cache/l0/SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr const char* kPython = GRADUS_SOURCE_DIR "/.venv-test/bin/python";
+
+std::string quoted(const std::string& text) { return "'" + text + "'"; }
+
+std::string last_line_of(const std::string& command) {
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (!pipe) throw Error("cannot run: " + command);
+  std::array<char, 4096> line{};
+  std::string text;
+  while (std::fgets(line.data(), line.size(), pipe)) text = line.data();
+  if (::pclose(pipe) != 0) throw Error("failed: " + command);
+  return text;
+}
+
+}  // namespace
+
+Options read_options(int argc, char** argv, int rounds) {
+  Options options{.model = {}, .python = fs::exists(kPython) ? kPython : "", .rounds = rounds};
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--quick") {
+      options.rounds = 1;
+    } else if (word == "--model" && i + 1 < argc) {
+      options.model = argv[++i];
+    } else if (word.rfind("--", 0) == 0) {
+      throw UsageError("unknown option " + word);
+    } else {
+      options.python = word;
+    }
+  }
+  return options;
+}
+
+Json peer(const Options& options, const std::string& script, const std::string& arguments) {
+  const std::string path = cat(GRADUS_SOURCE_DIR, "/bench/peers/", script);
+  return parse_json(
+      last_line_of(cat(quoted(options.python), " ", quoted(path), " ", arguments, " 2>/dev/null")),
+      script);
+}
+
+double command_seconds(const std::string& command) {
+  const auto start = std::chrono::steady_clock::now();
+  const int status = std::system((command + " >/dev/null 2>&1").c_str());
+  const auto end = std::chrono::steady_clock::now();
+  if (status != 0) throw Error("failed: " + command);
+  return std::chrono::duration<double>(end - start).count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = (fs::temp_directory_path() / "gradus-bench-XXXXXX").string();
+  if (!::mkdtemp(pattern.data())) throw Error({.what = "cannot create a folder", .where = pattern});
+  path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
+  if (!options.model.empty()) return options.model;
+  const fs::path model = folder.path() / "bf16";
+  import_gguf(kL0File, model, "bfloat16");
+  return model;
+}
+
+}  // namespace gradus::bench

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the benchmarks against Python peers share: options, the peer's JSON line, the model.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/json.h"
+
+namespace gradus::bench {
+
+struct Options {
+  std::string model;   // a Hugging Face folder; empty: the quickstart's L0 file is imported
+  std::string python;  // of the peers; empty: without them
+  int rounds = 5;
+};
+
+// NAME [--quick] [--model DIR] [PYTHON]; the default Python is the one that `make test` sets up.
+Options read_options(int argc, char** argv, int rounds);
+
+// The last line that bench/peers/SCRIPT prints, as JSON. Throws gradus::Error when it fails.
+Json peer(const Options& options, const std::string& script, const std::string& arguments);
+
+// Seconds that a command of a shell takes, output thrown away. Throws when it fails.
+double command_seconds(const std::string& command);
+
+double median(std::vector<double> values);
+
+// A folder that goes away with the object.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+// options.model, or the quickstart's L0 imported as bf16 below `folder`.
+fs::path bf16_model(const Options& options, const TemporaryFolder& folder);
+
+}  // namespace gradus::bench
