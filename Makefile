@@ -11,7 +11,8 @@ quickstart: ## install, build, and carry a model from L0 to L2 (about 30 minutes
 quickstart-full: ## the same with larger budgets (hours)
 	scripts/setup.sh --l0
 	$(MAKE) build
-	$(BUILD)/gradus run recipes/quickstart/pipeline.yaml vars.budget=full
+	$(BUILD)/gradus run recipes/quickstart/pipeline.yaml out=runs/quickstart-full vars.l1_steps=300 \
+	  vars.route_rows=2000 vars.route_epochs=3 vars.test_rows=400 vars.heldout_documents=58
 
 serve-demo: ## serve the quickstart's quantised L2 on port 8080
 	$(BUILD)/gradus serve recipes/quickstart/serve.yaml

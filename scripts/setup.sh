@@ -42,7 +42,7 @@ install_torch() {
   if [ -f .venv/torch-$TORCH_VERSION ]; then say "libtorch $TORCH_VERSION: already there"; return; fi
   say "installing libtorch $TORCH_VERSION into .venv"
   make_venv .venv
-  local wheels=(torch==$TORCH_VERSION nvidia-cuda-cupti nvidia-cuda-runtime)
+  local wheels=(torch==$TORCH_VERSION nvidia-cuda-cupti==13.5.25 nvidia-cuda-runtime==13.5.37)
   if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then
     say "an NVIDIA GPU was found: with its CUDA libraries (4.7 GB)"
     .venv/bin/pip install -q torch==$TORCH_VERSION || die "pip could not install torch==$TORCH_VERSION"

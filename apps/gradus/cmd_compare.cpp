@@ -20,6 +20,7 @@ std::vector<Flag> flags() {
 // A recipe, or the out folders of evaluations, whose names become the labels.
 std::optional<CompareRecipe> read(const CommandLine& line) {
   if (!line.has("--out")) return recipe_or_answer<CompareRecipe>(line, "compare");
+  if (schema_answered<CompareRecipe>(line, "compare")) return std::nullopt;
   Json results = Json::object(), order = Json::array();
   for (const std::string& folder : line.positional()) {
     const fs::path path = fs::path(folder).lexically_normal();
@@ -30,7 +31,8 @@ std::optional<CompareRecipe> read(const CommandLine& line) {
     order.push_back(label);
   }
   const Json recipe = {{"results", results}, {"order", order}, {"out", line.get("--out")}};
-  return parse_recipe<CompareRecipe>(recipe.dump(), "the command line", line.overrides());
+  return unless_printed(line, parse_recipe<CompareRecipe>(recipe.dump(), "the command line",
+                                                          line.overrides(), inputs_of(line)));
 }
 
 void check_out(const fs::path& out) {

@@ -75,9 +75,13 @@ int run(const CommandLine& line) {
 }  // namespace
 
 Command doctor_command() {
-  return {"doctor", "show what this machine offers: CPU, memory, GPUs, libtorch",
-          "",       nullptr,
-          nullptr,  run};
+  return {"doctor",
+          "show what this machine offers: CPU, memory, GPUs, libtorch",
+          "",
+          nullptr,
+          nullptr,
+          run,
+          Arguments::kNone};
 }
 
 }  // namespace gradus

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus eval: quality, cost and gates of one model.
-#include <ctime>
 #include <iostream>
 
 #include "base/error.h"
@@ -21,22 +20,12 @@ void check_out(const fs::path& out) {
                .hint = "choose another out"});
 }
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 void record(const EvalRecipe& recipe, const Evaluation& evaluation) {
   if (!recipe.record || !has_lineage(recipe.model)) return;
   Json metrics = Json::object();
   for (const auto& [name, task] : evaluation.results["tasks"].items())
     metrics[name] = {{"rows", task["rows"]}, {"data", task["data"]}, {"metrics", task["metrics"]}};
-  append_evaluation(recipe.model,
-                    {{"name", evaluation.name}, {"created", utc_now()}, {"tasks", metrics}});
+  append_evaluation(recipe.model, {{"name", evaluation.name}, {"tasks", metrics}});
   std::vector<LineageGate> gates;
   for (const GateOutcome& gate : evaluation.gates) {
     gates.push_back({.name = evaluation.name + ": " + gate.name,
@@ -80,6 +69,23 @@ int run(const CommandLine& line) {
 }
 
 }  // namespace
+
+void restore_evaluation(const std::string& recipe_yaml) {
+  const auto recipe = parse_recipe<EvalRecipe>(recipe_yaml, "the evaluation's recipe");
+  const fs::path cost = fs::path(recipe.out) / "performance.json";
+  if (!recipe.record || !has_lineage(recipe.model) || !fs::exists(cost)) return;
+  Evaluation evaluation{.name = evaluation_name(recipe),
+                        .results = read_results(recipe.out),
+                        .performance = read_json(cost),
+                        .tasks = {},
+                        .gates = {}};
+  for (const Json& known : read_lineage(recipe.model).evaluations) {
+    if (known.at("name") == evaluation.name) return;
+  }
+  evaluation.gates = judge_gates(recipe, evaluation.results, evaluation.performance);
+  record(recipe, evaluation);
+  log_info("eval", recipe.model + " was made again: its lineage has this evaluation again");
+}
 
 Command eval_command() {
   return {"eval",

@@ -25,12 +25,14 @@ int run_import(const CommandLine& line) {
   const std::string dtype = line.get("--dtype", "bfloat16");
   const auto licence =
       json_get<std::string>(GgufFile(file).metadata(), "general.license", "", file.string());
-  import_gguf(file, out, dtype);
+  AtomicFolder folder(out);
+  import_gguf(file, folder.path(), dtype);
   DigestCache digests;
   LineageBuilder(LineageKind::kImported, digests)
       .source(file, licence)
       .recipe({{"dtype", dtype}})
-      .write(out);
+      .write(folder.path());
+  folder.commit();
   print_json_if_asked(line, Json{{"model", out.string()}});
   return 0;
 }
@@ -171,12 +173,14 @@ Command model_import_command() {
           "FILE.gguf --out DIR",
           import_flags,
           nullptr,
-          run_import};
+          run_import,
+          Arguments::kOne};
 }
 Command model_inspect_command() {
   return {"model inspect", "show a model's shape, precision, size and lineage",
           "DIR",           nullptr,
-          nullptr,         run_inspect};
+          nullptr,         run_inspect,
+          Arguments::kOne};
 }
 Command model_forward_command() {
   return {"model forward",
@@ -184,7 +188,8 @@ Command model_forward_command() {
           "DIR --ids FILE --out FILE",
           forward_flags,
           nullptr,
-          run_forward};
+          run_forward,
+          Arguments::kOne};
 }
 Command model_merge_command() {
   return {"model merge",
@@ -192,7 +197,8 @@ Command model_merge_command() {
           "ADAPTER_DIR --base DIR --out DIR",
           merge_flags,
           nullptr,
-          run_merge};
+          run_merge,
+          Arguments::kOne};
 }
 
 }  // namespace gradus

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus quantize: a smaller model in the compressed-tensors format, without calibration data.
+#include <iostream>
+
+#include "base/error.h"
 #include "base/log.h"
 #include "base/system.h"
 #include "commands.h"
@@ -11,9 +14,22 @@
 namespace gradus {
 namespace {
 
+void check_out(const fs::path& out) {
+  if (!fs::exists(out)) return;
+  throw Error({.what = "already exists and is not overwritten",
+               .where = out.string(),
+               .hint = "choose another out or remove it first"});
+}
+
 int run(const CommandLine& line) {
   const auto recipe = recipe_or_answer<QuantizeRecipe>(line, "quantize");
-  if (!recipe || line.has("--check")) return 0;
+  if (!recipe) return kExitOk;
+  if (line.has("--check")) {
+    check_out(recipe->out);
+    check_quantize(*recipe);
+    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
+    return kExitOk;
+  }
   AtomicFolder folder(recipe->out);
   const Json result = quantize_model(*recipe, folder.path());
   copy_text_files(recipe->model, folder.path());
@@ -27,7 +43,7 @@ int run(const CommandLine& line) {
   log_info("quantize", recipe->out + ": " + human_bytes(result["weight_bytes_before"]) + " -> " +
                            human_bytes(result["weight_bytes_after"]));
   print_json_if_asked(line, result);
-  return 0;
+  return kExitOk;
 }
 
 }  // namespace

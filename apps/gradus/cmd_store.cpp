@@ -69,19 +69,22 @@ int run_lineage(const CommandLine& line) {
 }  // namespace
 
 Command store_digest_command() {
-  return {"store digest", "print the digest that names a model's content", "DIR", nullptr, nullptr,
-          run_digest};
+  return {"store digest", "print the digest that names a model's content",
+          "DIR",          nullptr,
+          nullptr,        run_digest,
+          Arguments::kOne};
 }
 
 Command store_verify_command() {
   return {"store verify", "compare a model's files with its lineage, reading every byte",
           "DIR",          nullptr,
-          nullptr,        run_verify};
+          nullptr,        run_verify,
+          Arguments::kOne};
 }
 
 Command store_lineage_command() {
-  return {"store lineage", "walk a model back to its origins", "DIR", nullptr, nullptr,
-          run_lineage};
+  return {"store lineage", "walk a model back to its origins", "DIR", nullptr, nullptr, run_lineage,
+          Arguments::kOne};
 }
 
 }  // namespace gradus

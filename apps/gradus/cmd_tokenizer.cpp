@@ -2,10 +2,11 @@
 // gradus tokenizer encode | decode | chat: text, ids and conversations through the same code as
 // training and serving. Input and output are JSON, so that other programs can be held against us.
 #include <iostream>
+#include <optional>
 
 #include "base/error.h"
 #include "commands.h"
-#include "text/chat_template.h"
+#include "data/text_tools.h"
 #include "text/tokenizer.h"
 
 namespace gradus {
@@ -61,45 +62,29 @@ int run_decode(const CommandLine& line) {
   return 0;
 }
 
-// The special token of a model folder's tokenizer_config.json: a string, or {"content": string}.
-std::string special_token(const Json& config, const std::string& key) {
-  if (!config.contains(key)) return "";
-  const Json& value = config.at(key);
-  if (value.is_object()) return value.value("content", std::string());
-  return value.is_string() ? value.get<std::string>() : "";
-}
-
-ChatTemplate template_of(const CommandLine& line) {
-  if (line.has("--template"))
-    return ChatTemplate(read_file(line.get("--template")), line.get("--template"));
-  auto found = load_chat_template(line.require("--model"));
-  if (!found)
-    throw Error({.what = "has no chat template",
-                 .where = line.get("--model"),
-                 .hint = "give one with --template FILE.jinja"});
-  return std::move(*found);
-}
-
-struct ChatDefaults {
+// What renders conversations: the template and the special tokens it may use.
+struct ChatParts {
+  std::optional<ChatTemplate> chat_template;
   std::string bos_token, eos_token;
 };
 
-ChatDefaults chat_defaults(const CommandLine& line, const Json& document) {
-  ChatDefaults defaults;
-  const fs::path config_path = fs::path(line.get("--model")) / "tokenizer_config.json";
-  if (line.has("--model") && fs::exists(config_path)) {
-    const Json config = read_json(config_path);
-    defaults = {special_token(config, "bos_token"), special_token(config, "eos_token")};
+ChatParts chat_parts(const CommandLine& line) {
+  ChatParts parts;
+  if (line.has("--model")) {
+    TextTools tools = load_text_tools(line.get("--model"));
+    if (tools.chat_template) parts.chat_template.emplace(std::move(*tools.chat_template));
+    parts.bos_token = tools.bos_token;
+    parts.eos_token = tools.eos_token;
   }
-  if (document.is_object()) {
-    defaults.bos_token = document.value("bos_token", defaults.bos_token);
-    defaults.eos_token = document.value("eos_token", defaults.eos_token);
-  }
-  return defaults;
+  if (line.has("--template"))
+    parts.chat_template.emplace(read_file(line.get("--template")), line.get("--template"));
+  if (parts.chat_template) return parts;
+  throw Error({.what = "has no chat template",
+               .where = line.require("--model"),
+               .hint = "give one with --template FILE.jinja"});
 }
 
-std::string render(const ChatTemplate& chat_template, const Json& conversation,
-                   const ChatDefaults& defaults) {
+std::string render(const ChatParts& parts, const Json& conversation) {
   ChatInput input;
   if (conversation.is_array()) {
     input.messages = conversation;
@@ -113,26 +98,27 @@ std::string render(const ChatTemplate& chat_template, const Json& conversation,
         input.extra[key] = value;
     }
   }
-  input.bos_token = defaults.bos_token;
-  input.eos_token = defaults.eos_token;
-  return chat_template.render(input);
+  input.bos_token = parts.bos_token;
+  input.eos_token = parts.eos_token;
+  return parts.chat_template->render(input);
 }
 
 int run_chat(const CommandLine& line) {
-  const ChatTemplate chat_template = template_of(line);
+  ChatParts parts = chat_parts(line);
   const fs::path path = line.require("--file");
   const Json document = read_json(path);
-  const ChatDefaults defaults = chat_defaults(line, document);
+  parts.bos_token = json_get<std::string>(document, "bos_token", parts.bos_token, path.string());
+  parts.eos_token = json_get<std::string>(document, "eos_token", parts.eos_token, path.string());
   Json result;
   if (document.is_array()) {
     result = Json::array();
-    for (const Json& conversation : document)
-      result.push_back(render(chat_template, conversation, defaults));
+    for (const Json& conversation : document) result.push_back(render(parts, conversation));
   } else {
     result = Json::object();
     const auto cases = json_get<Json>(document, "cases", path.string());
+    if (!cases.is_object()) json_wrong_type(cases, "cases", "an object", path.string());
     for (const auto& [name, conversation] : cases.items())
-      result[name] = render(chat_template, conversation, defaults);
+      result[name] = render(parts, conversation);
   }
   print_result(result);
   return 0;
@@ -162,11 +148,11 @@ std::vector<Flag> chat_flags() {
 
 Command tokenizer_encode_command() {
   return {"tokenizer encode", "text to token ids", "--model DIR --file FILE", encode_flags, nullptr,
-          run_encode};
+          run_encode,         Arguments::kNone};
 }
 Command tokenizer_decode_command() {
   return {"tokenizer decode", "token ids to text", "--model DIR --file FILE", decode_flags, nullptr,
-          run_decode};
+          run_decode,         Arguments::kNone};
 }
 Command tokenizer_chat_command() {
   return {"tokenizer chat",
@@ -174,7 +160,8 @@ Command tokenizer_chat_command() {
           "--model DIR --file FILE",
           chat_flags,
           nullptr,
-          run_chat};
+          run_chat,
+          Arguments::kNone};
 }
 
 }  // namespace gradus

@@ -80,6 +80,23 @@ const std::string& CommandLine::only(const std::string& what) const {
   return positional_[0];
 }
 
+void check_arguments(const Command& command, const std::vector<Flag>& flags,
+                     const CommandLine& line) {
+  if (command.arguments == Arguments::kRecipe) return;
+  if (!line.overrides().empty()) {
+    const std::string& given = line.overrides().front();
+    const std::string flag = "--" + given.substr(0, given.find_first_of("+="));
+    const bool known = std::any_of(flags.begin(), flags.end(),
+                                   [&](const Flag& other) { return other.name == flag; });
+    throw UsageError(cat("gradus ", command.name, " has no recipe: ", printable(given)),
+                     known ? cat("write ", flag, " ", given.substr(given.find('=') + 1))
+                           : "./ before a file whose name holds an equals sign");
+  }
+  const size_t most = command.arguments == Arguments::kOne ? 1 : 0;
+  if (line.positional().size() > most)
+    throw UsageError("too many arguments: " + printable(line.positional()[most]), "see --help");
+}
+
 std::vector<Flag> common_flags() {
   return {{"--help", "", "print this help"},
           {"--json", "", "print the result as one JSON document on stdout"},

@@ -41,6 +41,9 @@ class CommandLine {
   std::vector<std::pair<std::string, std::string>> flags_;
 };
 
+// What stands on the command line besides flags.
+enum class Arguments { kNone, kOne, kRecipe };  // kRecipe: files or folders, and key=value
+
 struct Command {
   const char* name;     // "sft", or "model import" for a sub-command
   const char* summary;  // one line of `gradus --help`
@@ -48,7 +51,11 @@ struct Command {
   std::vector<Flag> (*flags)();
   std::string (*details)();  // the rest of --help: recipe keys, examples
   int (*run)(const CommandLine&);
+  Arguments arguments = Arguments::kRecipe;
 };
+// Throws UsageError for arguments that the command would not look at.
+void check_arguments(const Command& command, const std::vector<Flag>& flags,
+                     const CommandLine& line);
 
 // The flags every command has: --help, --json, --quiet, --verbose, --log-format text|json.
 std::vector<Flag> common_flags();

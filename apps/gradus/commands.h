@@ -26,4 +26,8 @@ Command tokenizer_encode_command();
 Command tokenizer_decode_command();
 Command tokenizer_chat_command();
 
+// Adds the results of a finished evaluation to its model's lineage where they are missing, because
+// the same model was made again since.
+void restore_evaluation(const std::string& recipe_yaml);
+
 }  // namespace gradus

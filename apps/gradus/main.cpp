@@ -3,7 +3,9 @@
 // become exit codes.
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <new>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -117,6 +119,7 @@ int run(std::vector<std::string> words) {
     return kExitOk;
   }
   apply_log_flags(line);
+  check_arguments(command, flags, line);
   return command.run(line);
 }
 
@@ -131,6 +134,15 @@ int guarded(const std::vector<std::string>& words) {
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: error: %s\n", prefix.c_str(), error.what());
     return error.code();
+  } catch (const std::filesystem::filesystem_error& error) {
+    const std::string path = error.path1().empty() ? "" : error.path1().string() + ": ";
+    std::fprintf(stderr, "%s: error: %s%s\n", prefix.c_str(), printable(path, 1000).c_str(),
+                 error.code().message().c_str());
+    return kExitUserError;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: error: out of memory (%s available); hint: see gradus doctor\n",
+                 prefix.c_str(), human_bytes(available_memory_bytes()).c_str());
+    return kExitUserError;
   } catch (const std::exception& error) {
     const std::string text = error.what();  // libtorch appends a backtrace after the first line
     std::fprintf(stderr, "%s: internal error: %s\n", prefix.c_str(),

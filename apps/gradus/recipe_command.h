@@ -13,25 +13,38 @@
 
 namespace gradus {
 
+template <class R>
+bool schema_answered(const CommandLine& line, const std::string& command) {
+  if (line.has("--schema")) std::cout << recipe_schema<R>("gradus " + command).dump(2) << "\n";
+  return line.has("--schema");
+}
+
+// Whether a missing input is an error already: --print-config needs no file.
+inline InputPaths inputs_of(const CommandLine& line) {
+  return line.has("--print-config") ? InputPaths::kMayBeMissing : InputPaths::kMustExist;
+}
+
+// `recipe`, or nothing when --print-config was answered.
+template <class R>
+std::optional<R> unless_printed(const CommandLine& line, const R& recipe) {
+  if (!line.has("--print-config")) return recipe;
+  std::cout << dump_recipe(recipe);
+  return std::nullopt;
+}
+
 // The recipe; nothing when --schema or --print-config was answered instead, which needs none of the
 // files that the recipe names. Without a file the whole recipe comes from overrides.
 template <class R>
 std::optional<R> recipe_or_answer(const CommandLine& line, const std::string& command) {
-  if (line.has("--schema")) {
-    std::cout << recipe_schema<R>("gradus " + command).dump(2) << "\n";
-    return std::nullopt;
-  }
+  if (schema_answered<R>(line, command)) return std::nullopt;
   const auto& files = line.positional();
   if (files.size() > 1) throw UsageError("expected one recipe, found " + printable(files[1]));
   if (files.empty() && line.overrides().empty())
     throw UsageError("expected a recipe", "gradus " + command + " --help shows its keys");
-  const bool print = line.has("--print-config");
-  const InputPaths inputs = print ? InputPaths::kMayBeMissing : InputPaths::kMustExist;
-  const R recipe = files.empty() ? parse_recipe<R>("", "the command line", line.overrides(), inputs)
-                                 : load_recipe<R>(files[0], line.overrides(), inputs);
-  if (!print) return recipe;
-  std::cout << dump_recipe(recipe);
-  return std::nullopt;
+  const auto& overrides = line.overrides();
+  return unless_printed(
+      line, files.empty() ? parse_recipe<R>("", "the command line", overrides, inputs_of(line))
+                          : load_recipe<R>(files[0], overrides, inputs_of(line)));
 }
 
 template <class R>

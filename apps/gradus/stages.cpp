@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "stages.h"
 
+#include "commands.h"
 #include "eval/recipe.h"
 #include "quant/recipe.h"
 #include "train/recipe.h"
@@ -31,6 +32,12 @@ StageCommand import_stage() {
   return command;
 }
 
+StageCommand eval_stage() {
+  StageCommand command = stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver);
+  command.restore = [](const ResolvedRecipe& recipe) { restore_evaluation(recipe.yaml); };
+  return command;
+}
+
 }  // namespace
 
 std::vector<StageCommand> stage_commands() {
@@ -39,7 +46,7 @@ std::vector<StageCommand> stage_commands() {
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
           stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
           stage_command<QuantizeRecipe>("quantize", AfterCrash::kStartsOver),
-          stage_command<EvalRecipe>("eval", AfterCrash::kStartsOver),
+          eval_stage(),
           stage_command<CompareRecipe>("compare", AfterCrash::kStartsOver)};
 }
 

@@ -50,12 +50,23 @@ std::string key_of(const fs::path& path) { return fs::absolute(path).lexically_n
 // Files and nested model folders below `folder`, as names relative to `root`.
 struct Listing {
   std::vector<std::string> files, models;
+
+  void require_room(const fs::path& root) const {
+    if (files.size() <= DigestCache::kMaxFolderFiles) return;
+    throw Error({.what = "holds too many files to name its content",
+                 .where = root.string(),
+                 .expected = cat("at most ", DigestCache::kMaxFolderFiles)});
+  }
 };
 
+void require_shallow(const fs::path& root, int depth) {
+  if (depth <= kMaxDepth) return;
+  throw Error({.what = cat("is nested deeper than ", kMaxDepth, " folders"),
+               .where = printable(root.string(), 200)});
+}
+
 void list_folder(const fs::path& root, const fs::path& folder, Listing& listing, int depth = 0) {
-  if (depth > kMaxDepth)
-    throw Error({.what = cat("is nested deeper than ", kMaxDepth, " folders"),
-                 .where = printable(root.string(), 200)});
+  require_shallow(root, depth);
   const bool model = is_model_folder(folder);
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
@@ -71,10 +82,18 @@ void list_folder(const fs::path& root, const fs::path& folder, Listing& listing,
     } else if (entry.is_regular_file()) {
       listing.files.push_back(relative);
     }
-    if (listing.files.size() > DigestCache::kMaxFolderFiles)
-      throw Error({.what = "holds too many files to name its content",
-                   .where = root.string(),
-                   .expected = cat("at most ", DigestCache::kMaxFolderFiles)});
+    listing.require_room(root);
+  }
+}
+
+void list_data(const fs::path& root, const fs::path& folder, Listing& listing, int depth = 0) {
+  require_shallow(root, depth);
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (starts_with(entry.path().filename().string(), ".")) continue;
+    if (entry.is_directory()) list_data(root, entry.path(), listing, depth + 1);
+    if (entry.is_regular_file())
+      listing.files.push_back(entry.path().lexically_relative(root).generic_string());
+    listing.require_room(root);
   }
 }
 
@@ -192,20 +211,26 @@ std::string DigestCache::file(const fs::path& path) {
   return entries_.at(key_of(path)).sha256;
 }
 
+std::vector<FileDigest> DigestCache::hashed(const fs::path& folder,
+                                            const std::vector<std::string>& names) {
+  std::vector<fs::path> paths;
+  for (const std::string& name : names) paths.push_back(folder / name);
+  hash_all(paths);
+  std::vector<FileDigest> result;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    result.push_back({names[i], entries_.at(key_of(paths[i])).sha256,
+                      static_cast<int64_t>(fs::file_size(paths[i]))});
+  }
+  return result;
+}
+
 std::vector<FileDigest> DigestCache::files(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored))
     throw Error({.what = "is not a folder", .where = folder.string()});
   Listing listing;
   list_folder(folder, folder, listing);
-  std::vector<fs::path> paths;
-  for (const std::string& name : listing.files) paths.push_back(folder / name);
-  hash_all(paths);
-  std::vector<FileDigest> result;
-  for (size_t i = 0; i < paths.size(); ++i) {
-    result.push_back({listing.files[i], entries_.at(key_of(paths[i])).sha256,
-                      static_cast<int64_t>(fs::file_size(paths[i]))});
-  }
+  std::vector<FileDigest> result = hashed(folder, listing.files);
   for (const std::string& name : listing.models) {
     const std::vector<FileDigest> content = files(folder / name);
     int64_t bytes = 0;
@@ -215,6 +240,14 @@ std::vector<FileDigest> DigestCache::files(const fs::path& folder) {
   std::sort(result.begin(), result.end(),
             [](const FileDigest& a, const FileDigest& b) { return a.name < b.name; });
   return result;
+}
+
+std::string DigestCache::data(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return file(path);
+  Listing listing;
+  list_data(path, path, listing);
+  return list_digest(hashed(path, listing.files));
 }
 
 std::string DigestCache::path(const fs::path& path) {

@@ -8,6 +8,8 @@
 //   its top; notes such as lineage.json or README.md may change without a new digest;
 // - any other folder: every file below it, except records of how a run went (is_run_record), with
 //   a model folder inside it standing as one entry by its own digest.
+// A data set is not written by Gradus, and no name in it means anything: every file below it counts
+// but those that are hidden (DigestCache::data).
 #pragma once
 
 #include <map>
@@ -52,6 +54,8 @@ class DigestCache {
   // The content list of a folder, sorted by name.
   std::vector<FileDigest> files(const fs::path& folder);
   std::string folder(const fs::path& path) { return list_digest(files(path)); }
+  // A data set: file(), or the digest of every file below a folder but the hidden ones.
+  std::string data(const fs::path& path);
   // file() or folder(), whichever `path` is; throws gradus::Error when it is neither.
   std::string path(const fs::path& path);
   // Writes the cache file if anything changed. Losing it costs time only.
@@ -70,6 +74,7 @@ class DigestCache {
   static Stamp stamp_of(const fs::path& path);
   void load();
   void hash_all(std::span<const fs::path> paths);
+  std::vector<FileDigest> hashed(const fs::path& folder, const std::vector<std::string>& names);
 
   fs::path cache_file_;
   std::map<std::string, Entry> entries_;  // by absolute path

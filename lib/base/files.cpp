@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -51,17 +55,82 @@ void make_parent(const fs::path& path) {
         {.what = "cannot create folder: " + code.message(), .where = parent_of(path).string()});
 }
 
+void sync_path(const fs::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  if (descriptor < 0) fail(path, "cannot open");
+  // EINVAL: a file system that has nothing to flush for folders.
+  const int code = ::fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno;
+  ::close(descriptor);
+  errno = code;
+  if (code != 0) fail(path, "cannot sync");
+}
+
 void sync_tree(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    const int descriptor = ::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail(entry.path(), "cannot open");
-    ::fsync(descriptor);
-    ::close(descriptor);
+    if (entry.is_directory()) sync_folder(entry.path());
+    if (entry.is_regular_file()) sync_path(entry.path(), 0);
+  }
+  sync_folder(folder);
+}
+
+bool is_process(int pid) { return ::kill(pid, 0) == 0 || errno == EPERM; }
+
+// A process in another container has a number that means nothing here, but its lock shows.
+bool is_locked(const fs::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool locked = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0;
+  ::close(descriptor);
+  return locked;
+}
+
+// Removes what killed processes left of `path`. One killed in the middle of replace_in_steps left
+// the only copy aside: that one is put back.
+void remove_stale(const fs::path& path) {
+  std::vector<fs::path> stale;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(parent_of(path), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_temporary_name(name, path.filename().string())) continue;
+    int pid = 0;
+    std::from_chars(name.data() + name.rfind('-') + 1, name.data() + name.size(), pid);
+    if (pid > 0 && !is_process(pid) && !is_locked(entry.path())) stale.push_back(entry.path());
+  }
+  for (const fs::path& old : stale) {
+    if (old.extension().string().starts_with(".old-") && !fs::exists(path, ignored))
+      fs::rename(old, path, ignored);
+    fs::remove_all(old, ignored);
   }
 }
 
+bool exchange(const fs::path& a, const fs::path& b) {
+  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+}
+
+// Where folders cannot be exchanged: aside, into place, and back if that fails.
+void replace_in_steps(const fs::path& made, const fs::path& destination) {
+  fs::path old = destination;
+  old += ".old-" + std::to_string(::getpid());
+  if (::rename(destination.c_str(), old.c_str()) != 0) fail(destination, "cannot be replaced");
+  if (::rename(made.c_str(), destination.c_str()) != 0) {
+    const int code = errno;
+    ::rename(old.c_str(), destination.c_str());
+    errno = code;
+    fail(destination, "cannot rename into place");
+  }
+  std::error_code ignored;
+  fs::remove_all(old, ignored);
+}
+
 }  // namespace
+
+bool is_temporary_name(std::string_view name, std::string_view of) {
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos || dash < 4 || dash + 1 == name.size()) return false;
+  const std::string_view mark = name.substr(dash - 4, 4), whole = name.substr(0, dash - 4);
+  return (mark == ".tmp" || mark == ".old") && (of.empty() || whole == of) &&
+         name.find_first_not_of("0123456789", dash + 1) == std::string_view::npos;
+}
 
 std::string read_file(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -92,24 +161,12 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
-void append_line(const fs::path& path, std::string_view line) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor < 0) fail(path, "cannot open");
-  std::string text(line);
-  text += '\n';
-  try {
-    write_all(descriptor, path, text.data(), text.size());
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  ::close(descriptor);
-}
-
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
   make_parent(path_);
+  remove_stale(path_);
   descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail(temporary_, "cannot create");
+  ::flock(descriptor_, LOCK_SH | LOCK_NB);  // says that it is not stale; no lock does no harm
 }
 
 AtomicFile::~AtomicFile() {
@@ -125,7 +182,12 @@ void AtomicFile::write(const void* data, size_t bytes) {
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) fail(path_, "cannot sync");
   if (::close(std::exchange(descriptor_, -1)) != 0) fail(path_, "cannot close");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "cannot rename into place");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int code = errno;
+    ::unlink(temporary_.c_str());
+    errno = code;
+    fail(path_, "cannot rename into place");
+  }
   sync_folder(parent_of(path_));
 }
 
@@ -134,15 +196,16 @@ AtomicFolder::AtomicFolder(fs::path destination, Existing existing)
   while (destination_.filename().empty() && destination_.has_parent_path()) {
     destination_ = destination_.parent_path();  // "out/" names the same folder as "out"
   }
+  remove_stale(destination_);
   if (existing_ == Existing::kRefuse && fs::exists(destination_)) {
     throw Error({.what = "already exists and is not overwritten",
                  .where = destination_.string(),
                  .hint = "choose another name or remove it first"});
   }
   temporary_ = temporary_name(destination_);
-  fs::remove_all(temporary_);
   make_parent(destination_);
   std::error_code code;
+  fs::remove_all(temporary_, code);
   fs::create_directory(temporary_, code);
   if (code)
     throw Error({.what = "cannot create folder: " + code.message(), .where = temporary_.string()});
@@ -155,16 +218,17 @@ AtomicFolder::~AtomicFolder() {
 
 void AtomicFolder::commit() {
   sync_tree(temporary_);
-  sync_folder(temporary_);
-  fs::path old = destination_;
-  old += ".old-" + std::to_string(::getpid());
   const bool replacing = existing_ == Existing::kReplace && fs::exists(destination_);
-  if (replacing) fs::rename(destination_, old);
-  if (::rename(temporary_.c_str(), destination_.c_str()) != 0)
-    fail(destination_, "cannot rename into place");
+  if (!replacing) {
+    if (::rename(temporary_.c_str(), destination_.c_str()) != 0)
+      fail(destination_, "cannot rename into place");
+  } else if (!exchange(temporary_, destination_)) {
+    replace_in_steps(temporary_, destination_);
+  }
   committed_ = true;
   sync_folder(parent_of(destination_));
-  if (replacing) fs::remove_all(old);
+  std::error_code ignored;
+  fs::remove_all(temporary_, ignored);  // after an exchange, the old folder
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
@@ -208,11 +272,6 @@ FolderLock::~FolderLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail(folder, "cannot open");
-  ::fsync(descriptor);
-  ::close(descriptor);
-}
+void sync_folder(const fs::path& folder) { sync_path(folder, O_DIRECTORY); }
 
 }  // namespace gradus

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and folders that are never half written: every output goes to a temporary name beside its
-// destination, is synced, and is renamed. All failures are gradus::Error naming the path.
+// Files and folders that are never half written: every output X goes to a temporary name beside it,
+// X.tmp-<pid>, is synced, and is renamed. What a killed process left there goes when X is written
+// again. All failures are gradus::Error naming the path.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,10 @@ namespace fs = std::filesystem;
 std::string read_file(const fs::path& path);
 // Replaces `path` in one step: temporary name, fsync, rename, fsync of the folder.
 void write_file_atomic(const fs::path& path, std::string_view content);
-void append_line(const fs::path& path, std::string_view line);
+
+// Whether `name` is "X.tmp-123" (or, for a folder on its way out, "X.old-123") for X = `of`; for
+// any X without `of`.
+bool is_temporary_name(std::string_view name, std::string_view of = {});
 
 // A file under construction; commit() makes it appear under its name, destruction drops it.
 class AtomicFile {
@@ -37,7 +41,9 @@ class AtomicFile {
 };
 
 // A folder under construction: write into path(), then commit() renames it to its destination.
-// An existing destination is replaced only by commit(), and only when `replace` was chosen.
+// An existing destination is replaced only by commit(), and only when kReplace was chosen: in one
+// step where the file system can exchange two folders; elsewhere it is missing for a moment, and
+// put back when the new one cannot take its place.
 class AtomicFolder {
  public:
   enum class Existing { kRefuse, kReplace };

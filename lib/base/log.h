@@ -12,6 +12,8 @@ enum class LogFormat { kText, kJson };
 
 void set_log_level(LogLevel level);
 void set_log_format(LogFormat format);
+// Whether information is shown, and as text: a progress bar may be drawn.
+bool log_is_for_people();
 
 void log_debug(const char* area, const std::string& message);
 void log_info(const char* area, const std::string& message);

@@ -44,17 +44,15 @@ Progress::Progress(std::string label, int64_t total, std::string unit)
     : label_(std::move(label)),
       unit_(std::move(unit)),
       total_(total),
-      terminal_(::isatty(STDERR_FILENO) != 0),
+      terminal_(log_is_for_people() && ::isatty(STDERR_FILENO) != 0),
       start_(Clock::now()),
       drawn_(start_) {}
 
 Progress::~Progress() {
-  std::lock_guard lock(mutex_);
-  if (done_ > first_done_) draw(true);
+  if (done_ > 0) draw(true);
 }
 
 void Progress::advance_to(int64_t done) {
-  std::lock_guard lock(mutex_);
   done_ = done;
   const auto now = Clock::now();
   if (now - drawn_ <
@@ -64,14 +62,9 @@ void Progress::advance_to(int64_t done) {
   draw(false);
 }
 
-void Progress::note(std::string text) {
-  std::lock_guard lock(mutex_);
-  note_ = std::move(text);
-}
-
 void Progress::draw(bool last) {
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_ - first_done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
   std::string line = label_ + " " + with_commas(done_);
   if (total_ > 0) {
     line += "/" + with_commas(total_) + " (" + std::to_string(100 * done_ / total_) + " %)";

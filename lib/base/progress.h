@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Progress of long work: a bar with rate and ETA on a terminal, a plain line every few seconds
-// otherwise. Thread-safe; draws on stderr at most ten times a second.
+// otherwise. The bar is drawn on stderr at most ten times a second; it follows --quiet and
+// --log-format like every other log line. For one thread.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <string>
+#include <utility>
 
 namespace gradus {
 
@@ -19,14 +20,13 @@ class Progress {
   void advance(int64_t amount = 1) { advance_to(done_ + amount); }
   void advance_to(int64_t done);
   // Free text shown behind the rate, e.g. "loss 2.31".
-  void note(std::string text);
+  void note(std::string text) { note_ = std::move(text); }
 
  private:
   void draw(bool last);
 
-  std::mutex mutex_;
   std::string label_, unit_, note_;
-  int64_t total_, done_ = 0, first_done_ = 0;
+  int64_t total_, done_ = 0;
   bool terminal_;
   std::chrono::steady_clock::time_point start_, drawn_;
 };

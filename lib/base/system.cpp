@@ -13,9 +13,7 @@
 #include <fstream>
 #include <sstream>
 
-#ifndef GRADUS_VERSION
-#define GRADUS_VERSION "0.1.0"
-#endif
+#include "gradus_version.h"  // written by cmake/WriteVersion.cmake
 
 namespace gradus {
 namespace {
@@ -94,7 +92,7 @@ std::vector<std::string> cpu_features() {
   return found;
 }
 
-std::string program_version() { return GRADUS_VERSION; }
+std::string program_version() { return kGradusVersion; }
 
 std::string human_bytes(int64_t bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -23,7 +23,7 @@ std::string cpu_model();
 // Of {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16",
 // "amx_tile"}, those present.
 std::vector<std::string> cpu_features();
-std::string program_version();  // "0.1.0"
+std::string program_version();  // "0.1.0+" and a hash of the sources of lib/ and apps/
 
 // "1.5 GiB", "12,345"
 std::string human_bytes(int64_t bytes);

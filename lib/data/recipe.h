@@ -56,7 +56,7 @@ struct SourceRecipe {
   void visit(V& v) {
     v("name", name, "short name, used in reports and metrics", rule::required);
     v("path", path, "data file, or folder of data files; gzip and zstd are recognised",
-      rule::required, rule::path_input);
+      rule::required, rule::path_data);
     v("format", format, "file format; auto goes by the file name");
     v("shape", shape, "what a row holds; auto looks at the first row");
     v("text_key", text_key, "key or CSV column of the text (shape text)", rule::non_empty);

@@ -23,12 +23,6 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string evaluation_name(const EvalRecipe& recipe) {
-  if (!recipe.name.empty()) return recipe.name;
-  const fs::path out = fs::path(recipe.out).lexically_normal();
-  return out.has_filename() ? out.filename().string() : out.parent_path().filename().string();
-}
-
 LoadOptions load_options(const EvalRecipe& recipe) {
   LoadOptions options{.dtype = {}, .device = select_device(recipe.device)};
   if (recipe.dtype != "auto") options.dtype = dtype_from_name(recipe.dtype);
@@ -181,6 +175,12 @@ void check_evaluation(const EvalRecipe& recipe) {
       maker.answer(row);
     }
   }
+}
+
+std::string evaluation_name(const EvalRecipe& recipe) {
+  if (!recipe.name.empty()) return recipe.name;
+  const fs::path out = fs::path(recipe.out).lexically_normal();
+  return out.has_filename() ? out.filename().string() : out.parent_path().filename().string();
 }
 
 Evaluation evaluate(const EvalRecipe& recipe) {

@@ -20,6 +20,9 @@ struct GateOutcome {
   std::string text;  // one line: the number, the bound and what they belong to
 };
 
+// The recipe's name for it, else that of its out folder.
+std::string evaluation_name(const EvalRecipe& recipe);
+
 struct Evaluation {
   std::string name;
   Json results;      // what depends on model, data and recipe only

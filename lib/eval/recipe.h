@@ -22,7 +22,7 @@ struct FewShotRecipe {
   template <class V>
   void visit(V& v) {
     v("path", path, "rows like those of the task, with their answers", rule::required,
-      rule::path_input);
+      rule::path_data);
     v("count", count, "how many, from the start of the file; without it all", rule::at_least(1));
     v("separator", separator, "stands behind each example in plain text");
   }
@@ -114,7 +114,7 @@ struct TaskRecipe {
   void visit(V& v) {
     v("name", name, "short name; metrics are called task.metric", rule::required);
     v("data", data, "JSON Lines or CSV file, or a folder of them; gzip and zstd are recognised",
-      rule::required, rule::path_input);
+      rule::required, rule::path_data);
     v("limit", limit, "use only the first rows", rule::at_least(1));
     v("cluster_key", cluster_key,
       "key of what rows have in common (a page): rows of one cluster are not counted as "

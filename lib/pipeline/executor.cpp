@@ -242,7 +242,6 @@ PipelineResult Executor::plan() {
   PipelineResult result;
   for (size_t i = 0; i < pipeline_.stages.size(); ++i)
     result.stages.push_back(plan_stage(i, result.stages));
-  if (exists(pipeline_.out / "stages")) digests_.save();
   return result;
 }
 
@@ -285,6 +284,7 @@ bool Executor::run_stage(size_t position, StageResult& stage_result, PipelineRes
   const Stage& stage = pipeline_.stages[position];
   Judgement judgement = judge(position);
   if (judgement.reasons.empty()) {
+    if (stage.command.restore) stage.command.restore(stage.recipe);
     stage_result.status = StageStatus::kUpToDate;
     stage_result.key = judgement.key->digest;
     stage_result.seconds = judgement.done->seconds;
@@ -362,7 +362,10 @@ PipelineResult Executor::check() {
   PipelineResult result;
   for (size_t i = 0; i < pipeline_.stages.size() && stop_signal() == 0; ++i)
     result.stages.push_back(check_stage(pipeline_.stages[i], scratch.path(), result));
-  if (stop_signal() != 0) result.exit_code = 128 + stop_signal();
+  if (stop_signal() != 0) {
+    result.exit_code = 128 + stop_signal();
+    result.error = "interrupted; nothing was run";
+  }
   return result;
 }
 

@@ -55,7 +55,8 @@ std::vector<Stage> resolve_stages(const PipelineRecipe& recipe,
                   .recipe = command->resolve(stage_recipe_node(written))};
       for (const PathField& field : stage.recipe.paths) {
         if (field.kind == PathKind::kOutput) stage.outputs.push_back(field);
-        if (field.kind == PathKind::kInput) stage.inputs.push_back(field);
+        if (field.kind == PathKind::kInput || field.kind == PathKind::kData)
+          stage.inputs.push_back(field);
       }
       stages.push_back(std::move(stage));
     } catch (const Error& error) {

@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <sstream>
 #include <thread>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -22,7 +25,7 @@ namespace {
 constexpr int kCannotStart = 127;
 
 // Between fork and exec: only calls that are safe in a signal handler.
-[[noreturn]] void become(char* const* arguments, pid_t parent) {
+[[noreturn]] void become(char* const* arguments, pid_t parent, int report) {
   // A group of its own: Ctrl-C on a terminal reaches it once, through us.
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -31,6 +34,8 @@ constexpr int kCannotStart = 127;
   if (nothing >= 0) ::dup2(nothing, STDIN_FILENO);
   ::dup2(STDERR_FILENO, STDOUT_FILENO);
   ::execv(arguments[0], arguments);
+  const int code = errno;
+  [[maybe_unused]] const ssize_t sent = ::write(report, &code, sizeof code);
   ::_exit(kCannotStart);
 }
 
@@ -56,17 +61,31 @@ int wait_for(pid_t child) {
   }
 }
 
-// A zombie nobody collects has released its locks: it counts as gone.
-bool is_running(int pid) {
-  std::string stat;
-  try {
-    stat = read_file(cat("/proc/", pid, "/stat"));
-  } catch (const Error&) {
-    return false;
+// A pipe that tells whether exec worked: it closes by itself when it did.
+struct StartPipe {
+  int ends[2] = {-1, -1};
+  StartPipe() {
+    if (::pipe2(ends, O_CLOEXEC) != 0)
+      throw Error(cat("cannot start a process: ", std::strerror(errno)));
   }
-  const size_t name_end = stat.rfind(')');
-  return name_end == std::string::npos || name_end + 2 >= stat.size() || stat[name_end + 2] != 'Z';
-}
+  ~StartPipe() {
+    close_end(0);
+    close_end(1);
+  }
+  StartPipe(const StartPipe&) = delete;
+  StartPipe& operator=(const StartPipe&) = delete;
+  void close_end(int which) {
+    if (ends[which] >= 0) ::close(std::exchange(ends[which], -1));
+  }
+  // The errno of a failed exec, else 0.
+  int wait() {
+    close_end(1);
+    int code = 0;
+    while (::read(ends[0], &code, sizeof code) < 0 && errno == EINTR) {
+    }
+    return code;
+  }
+};
 
 }  // namespace
 
@@ -79,9 +98,14 @@ ChildEnd run_child(const std::vector<std::string>& arguments,
   if (::access(pointers[0], X_OK) != 0)
     throw Error({.what = cat("cannot be run: ", std::strerror(errno)), .where = arguments.front()});
   const pid_t parent = ::getpid();
+  StartPipe pipe;
   const pid_t child = ::fork();
   if (child < 0) throw Error(cat("cannot start a process: ", std::strerror(errno)));
-  if (child == 0) become(pointers.data(), parent);
+  if (child == 0) become(pointers.data(), parent, pipe.ends[1]);
+  if (const int code = pipe.wait(); code != 0) {
+    wait_for(child);
+    throw Error({.what = cat("cannot be run: ", std::strerror(code)), .where = arguments.front()});
+  }
   try {
     if (started) started(child);
   } catch (...) {
@@ -92,9 +116,29 @@ ChildEnd run_child(const std::vector<std::string>& arguments,
   return end_from(wait_for(child));
 }
 
-bool wait_until_gone(int pid, int timeout_ms) {
+std::string process_identity(int pid) {
+  std::string stat;
+  try {
+    stat = read_file(cat("/proc/", pid, "/stat"));
+  } catch (const Error&) {
+    return "";
+  }
+  // proc(5): the name, in brackets, may hold spaces; behind it the state is 3rd, the start 22nd.
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return "";
+  std::istringstream rest(stat.substr(name_end + 1));
+  std::vector<std::string> fields;
+  for (std::string field; rest >> field;) fields.push_back(field);
+  // A zombie nobody collects has released its locks: it counts as gone.
+  if (fields.size() < 20 || fields[0] == "Z" || fields[0] == "X") return "";
+  return cat(pid, " ", fields[19]);
+}
+
+bool wait_until_gone(const std::string& identity, int timeout_ms) {
+  int pid = 0;
+  std::from_chars(identity.data(), identity.data() + identity.size(), pid);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
-  while (is_running(pid)) {
+  while (pid > 0 && process_identity(pid) == identity) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }

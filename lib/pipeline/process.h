@@ -20,7 +20,10 @@ struct ChildEnd {
 ChildEnd run_child(const std::vector<std::string>& arguments,
                    const std::function<void(int pid)>& started = {});
 
-// Waits until process `pid` has gone, at most `timeout_ms`; false when it is still there.
-bool wait_until_gone(int pid, int timeout_ms);
+// "pid start", where start is the kernel's time of birth: numbers are used again, this is not. ""
+// when there is no such process, or it has ended and only waits to be collected.
+std::string process_identity(int pid);
+// Waits until that process has gone, at most `timeout_ms`; false when it is still there.
+bool wait_until_gone(const std::string& identity, int timeout_ms);
 
 }  // namespace gradus

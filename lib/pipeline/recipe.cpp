@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "pipeline/expand.h"
 #include "recipe/overrides.h"
+#include "recipe/yaml_node.h"
 
 namespace gradus {
 namespace {
@@ -18,6 +19,29 @@ bool is_stage_name(const std::string& name) {
       std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); });
   return !name.empty() && name.size() <= 64 && !number &&
          std::all_of(name.begin(), name.end(), allowed);
+}
+
+const YamlNode* vars_of(const YamlNode& root) {
+  for (const YamlEntry& entry : root.entries) {
+    if (entry.key == "vars") return entry.value.get();
+  }
+  return nullptr;
+}
+
+// A variable that the file does not name is used nowhere: a typing error.
+void check_variables(const YamlNode& file, const YamlNode& overridden, Problems& problems) {
+  std::vector<std::string> names;
+  if (const YamlNode* vars = vars_of(file)) {
+    for (const YamlEntry& entry : vars->entries) names.push_back(entry.key);
+  }
+  const YamlNode* vars = vars_of(overridden);
+  if (!vars) return;
+  for (const YamlEntry& entry : vars->entries) {
+    if (entry.key == "out" || std::find(names.begin(), names.end(), entry.key) != names.end())
+      continue;
+    problems.add_at(entry.place, "vars." + printable(entry.key),
+                    unknown_name("unknown variable", entry.key, names));
+  }
 }
 
 }  // namespace
@@ -45,6 +69,7 @@ PipelineRecipe load_pipeline_recipe(const fs::path& file,
   const RecipeNode root = read_recipe(file);
   Problems problems;
   YamlPtr tree = apply_overrides(root.node(), number_stages(overrides, *root.node()), problems);
+  check_variables(*root.node(), *tree, problems);
   tree = expand_pipeline(tree, problems);
   problems.throw_if_any();
   return load_recipe<PipelineRecipe>(RecipeNode(tree, ""));

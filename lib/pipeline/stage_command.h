@@ -31,6 +31,9 @@ struct StageCommand {
   std::function<ResolvedRecipe(const RecipeNode&)> resolve;
   // For a command without a recipe file: its arguments. Empty: the path of the written recipe.
   std::function<std::vector<std::string>(const ResolvedRecipe&)> arguments = {};
+  // For a command that also leaves notes in its inputs: puts them back when the stage is up to date
+  // but an input was made again.
+  std::function<void(const ResolvedRecipe&)> restore = {};
 };
 
 // The command whose recipe is an R. Input paths may be missing: they may be another stage's output.

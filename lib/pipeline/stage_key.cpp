@@ -56,7 +56,9 @@ StageKey stage_key(const Stage& stage, const NamedDigests& needs, const std::str
                    DigestCache& cache) {
   std::map<std::string, std::string> inputs;
   for (const PathField& field : stage.inputs) {
-    if (!is_remote(field.path)) inputs[field.key] = cache.path(field.path);
+    if (is_remote(field.path)) continue;
+    inputs[field.key] =
+        field.kind == PathKind::kData ? cache.data(field.path) : cache.path(field.path);
   }
   const Json parts = {{"program", version},
                       {"command", stage.command.name},

@@ -2,7 +2,6 @@
 #include "pipeline/stage_state.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.h"
 #include "pipeline/process.h"
@@ -27,17 +26,12 @@ std::optional<Json> read_record(const fs::path& path) {
 // Half-written siblings of an output that a killed command left (see base/files.h).
 void remove_temporaries(const fs::path& output) {
   std::error_code ignored;
-  for (const std::string mark : {".tmp-", ".old-"}) {
-    const std::string prefix = output.filename().string() + mark;
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(output.parent_path(), ignored)) {
-      const std::string name = entry.path().filename().string();
-      const bool ours = name.starts_with(prefix) && name.size() > prefix.size() &&
-                        name.find_first_not_of("0123456789", prefix.size()) == std::string::npos;
-      if (ours) found.push_back(entry.path());
-    }
-    for (const fs::path& path : found) fs::remove_all(path, ignored);
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(output.parent_path(), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (is_temporary_name(name, output.filename().string())) found.push_back(entry.path());
   }
+  for (const fs::path& path : found) fs::remove_all(path, ignored);
 }
 
 void remove_output(const fs::path& path) {
@@ -107,10 +101,7 @@ void StageState::wait_for_last_process() const {
   const fs::path path = folder_ / "child.pid";
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return;
-  const std::string text = read_file(path);
-  int pid = 0;
-  std::from_chars(text.data(), text.data() + text.size(), pid);
-  if (pid > 0) wait_until_gone(pid, kDyingProcessMs);
+  wait_until_gone(read_file(path), kDyingProcessMs);
   fs::remove(path, ignored);
 }
 
@@ -143,7 +134,7 @@ bool StageState::prepare(const StageKey& key, Keep keep) const {
 }
 
 void StageState::note_process(int pid) const {
-  write_file_atomic(folder_ / "child.pid", std::to_string(pid));
+  write_file_atomic(folder_ / "child.pid", process_identity(pid));
 }
 
 void StageState::finish(const StageKey& key, const NamedDigests& digests, double seconds) const {

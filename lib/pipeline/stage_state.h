@@ -2,7 +2,7 @@
 // What the pipeline remembers of a stage, in OUT/stages/NAME/:
 //   recipe.yaml   the resolved recipe that the command gets
 //   started.json  {"key", "parts", "outputs": {key: path}}: a run that has not finished
-//   child.pid     the process that runs it
+//   child.pid     the process that runs it (process_identity)
 //   done.json     {"key", "parts", "outputs": {key: {"path", "digest"}}, "seconds"}
 // Paths inside OUT are relative to it, so the whole folder may move.
 //

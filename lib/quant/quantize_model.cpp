@@ -77,7 +77,6 @@ Output quantize_tensors(const Transformer& model, const QuantizationConfig& conf
                         const QuantizeRecipe& recipe) {
   std::set<std::string> quantised;
   model.for_each_linear([&](const Linear& layer) {
-    check_whole(layer, config);
     for (const LinearPart& part : layer.parts) {
       if (config.applies_to(part.name)) quantised.insert(part.name + ".weight");
     }
@@ -113,20 +112,40 @@ int64_t write_tensors(const Output& output, const fs::path& folder) {
   return bytes;
 }
 
+void check_groups(const Linear& layer, const QuantizationConfig& config) {
+  if (!config.applies_to(layer.parts[0].name) || config.group_size == 0) return;
+  if (layer.in_features % config.group_size == 0) return;
+  throw Error({.what = "weight cannot be split into groups",
+               .where = layer.parts[0].name,
+               .expected = cat("a multiple of ", config.group_size, " columns"),
+               .found = cat(layer.in_features),
+               .hint = "another group_size, or leave it out with ignore"});
+}
+
 }  // namespace
 
-Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
-  const at::NoGradGuard no_gradients;
-  set_compute_threads(static_cast<int>(recipe.threads));
-  const QuantizationConfig config = config_of(recipe);
+void check_quantize(const QuantizeRecipe& recipe) {
   const std::string where = (fs::path(recipe.model) / "config.json").string();
   if (read_quantization_config(read_json(where), where)) {
     throw Error({.what = "the model is quantised already",
                  .where = recipe.model,
                  .hint = "quantise the model that it was made from"});
   }
+  const Transformer shapes(read_model_config(recipe.model), at::kFloat, at::kMeta);  // no memory
+  const QuantizationConfig config = config_of(recipe);
+  check_ignored(shapes, config);
+  shapes.for_each_linear([&](const Linear& layer) {
+    check_whole(layer, config);
+    check_groups(layer, config);
+  });
+}
+
+Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
+  const at::NoGradGuard no_gradients;
+  set_compute_threads(static_cast<int>(recipe.threads));
+  const QuantizationConfig config = config_of(recipe);
+  check_quantize(recipe);
   const Transformer model = load_model(recipe.model, {});
-  check_ignored(model, config);
   const Output output = quantize_tensors(model, config, recipe);
   const int64_t bytes = write_tensors(output, folder);
   Json json = model_config_to_json(model.config(), dtype_name(model.dtype()));

@@ -8,6 +8,10 @@
 
 namespace gradus {
 
+// What can be known from config.json: the model is not quantised, every name in `ignore` is a
+// projection, fused ones are ignored together, and rows can be split into groups.
+void check_quantize(const QuantizeRecipe& recipe);
+
 // Quantises the projections of recipe.model and writes config.json and weights into `folder`, which
 // must exist; everything that is not a quantised projection keeps its dtype. Returns counts and
 // errors: {"projections", "weight_bytes_before", "weight_bytes_after", "relative_error"}, the last

@@ -202,10 +202,6 @@ Json value_json(AnyRecipe value) {
 
 std::string dump_text(AnyRecipe recipe) { return yaml_text(value_json(recipe)); }
 
-std::string canonical_text(AnyRecipe recipe) {
-  return nlohmann::json(value_json(recipe)).dump();  // its objects are sorted by key
-}
-
 std::vector<PathField> path_fields(AnyRecipe recipe) {
   std::vector<PathField> paths;
   add_paths(paths, {"", "", recipe.object, &recipe.type, {}}, "");

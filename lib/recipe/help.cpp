@@ -78,7 +78,7 @@ std::string rules_text(const Field& field) {
   if (!leaf->names.empty()) parts.push_back(joined(leaf->names));
   if (!field.rules.choices.empty()) parts.push_back(joined(field.rules.choices));
   if (field.rules.non_empty) parts.push_back("not empty");
-  if (field.rules.path == PathKind::kInput) parts.push_back("existing path");
+  if (field.rules.reads_path()) parts.push_back("existing path");
   if (field.rules.path == PathKind::kOutput) parts.push_back("output path");
   if (field.rules.path == PathKind::kCache) parts.push_back("cache path");
   std::string text;

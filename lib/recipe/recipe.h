@@ -13,7 +13,7 @@
 //     void check(Problems& problems) const;   // optional: rules across fields
 //   };
 //
-// From that one visitor come loading, overrides, help, dump, canonical form and JSON Schema.
+// From that one visitor come loading, overrides, help, dump and JSON Schema.
 // Everything is strict: unknown keys, wrong types, duplicates and broken rules are errors, and one
 // gradus::Error carries all of them, a line each: "recipe.yaml:12:3: train.lrr: unknown key (did
 // you mean lr?)". Top-level keys that start with "x-" are left for anchors. See docs/recipes.md.
@@ -54,8 +54,8 @@ class RecipeNode {
 // recipe: everything then comes from overrides.
 RecipeNode read_recipe(const fs::path& file);
 
-// Whether fields marked rule::path_input must exist already: in a pipeline, they may be the output
-// of a stage that has not run.
+// Whether fields marked rule::path_input or path_data must exist already: in a pipeline, they may
+// be the output of a stage that has not run.
 enum class InputPaths { kMustExist, kMayBeMissing };
 
 template <class R>
@@ -70,13 +70,11 @@ R parse_recipe(std::string_view yaml, const std::string& where,
                InputPaths inputs = InputPaths::kMustExist);
 
 // All fields with their values, in the order of the struct. dump_recipe is YAML that loads back to
-// the same recipe. canonical_recipe is compact JSON with sorted keys, for hashing.
+// the same recipe.
 template <class R>
 Json recipe_json(const R& recipe);
 template <class R>
 std::string dump_recipe(const R& recipe);
-template <class R>
-std::string canonical_recipe(const R& recipe);
 
 // Every key with type, default, rules and help, laid out as the YAML it describes.
 template <class R>
@@ -85,7 +83,7 @@ std::string recipe_help();
 template <class R>
 Json recipe_schema(const std::string& title);
 
-// The values of all fields marked path_input, path_output or path_cache that are not "".
+// The values of all fields marked path_input, path_data, path_output or path_cache that are not "".
 struct PathField {
   std::string key;
   std::string path;
@@ -120,7 +118,6 @@ void load_text(AnyRecipe recipe, std::string_view yaml, const std::string& where
 void load_node(AnyRecipe recipe, const RecipeNode& node, const LoadOptions& options);
 Json value_json(AnyRecipe value);
 std::string dump_text(AnyRecipe recipe);
-std::string canonical_text(AnyRecipe recipe);
 std::string help_text(AnyRecipe recipe);
 Json schema_json(AnyRecipe recipe, const std::string& title);
 std::vector<PathField> path_fields(AnyRecipe recipe);
@@ -158,11 +155,6 @@ Json recipe_json(const R& recipe) {
 template <class R>
 std::string dump_recipe(const R& recipe) {
   return detail::dump_text(detail::any_recipe(recipe));
-}
-
-template <class R>
-std::string canonical_recipe(const R& recipe) {
-  return detail::canonical_text(detail::any_recipe(recipe));
 }
 
 template <class R>

@@ -9,7 +9,7 @@
 
 namespace gradus {
 
-enum class PathKind { kNone, kInput, kOutput, kCache };
+enum class PathKind { kNone, kInput, kData, kOutput, kCache };
 
 // For lists, maps and optionals, non_empty and required concern the container and all other rules
 // concern each value in it.
@@ -23,6 +23,8 @@ struct Rules {
   std::vector<std::string> choices;
   PathKind path = PathKind::kNone;
   std::string unit;
+
+  bool reads_path() const { return path == PathKind::kInput || path == PathKind::kData; }
 };
 
 namespace rule {
@@ -57,6 +59,8 @@ inline auto one_of(const std::vector<std::string>& choices) {
 // scheme ("hf://…") is not looked for. Relative paths start at the current folder, as in a
 // Makefile.
 inline void path_input(Rules& rules) { rules.path = PathKind::kInput; }
+// The same for a data set: every visible file of a folder counts, whatever it is called.
+inline void path_data(Rules& rules) { rules.path = PathKind::kData; }
 inline void path_output(Rules& rules) { rules.path = PathKind::kOutput; }
 // A folder that runs share and that may be emptied at any time: neither input nor result.
 inline void path_cache(Rules& rules) { rules.path = PathKind::kCache; }

@@ -77,7 +77,7 @@ class Validator {
     } else if (!choices.empty() &&
                std::find(choices.begin(), choices.end(), text) == choices.end()) {
       problems_.add(key, unknown_value(text, choices));
-    } else if (rules.path == PathKind::kInput && is_missing(text)) {
+    } else if (rules.reads_path() && is_missing(text)) {
       problems_.add(key, "no such file or folder '" + printable(text, 200) + "'");
     }
   }

@@ -139,6 +139,8 @@ LineageBuilder& LineageBuilder::parent(const std::string& role, const fs::path& 
                    .hint = "'gradus store verify' names what changed"});
     parent.lineage = lineage_summary(own);
     for (const LineageLicence& licence : own.licences) add_licence(licence);
+  } else {
+    add_licence({role, ""});  // nothing is known of it, and that is said
   }
   lineage_.parents.push_back(std::move(parent));
   parent_paths_.push_back(fs::weakly_canonical(folder));

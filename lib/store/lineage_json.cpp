@@ -130,24 +130,6 @@ Json licences_json(const std::vector<LineageLicence>& licences) {
   return list;
 }
 
-LineageParent parent_from(const Json& json, const std::string& where, int depth) {
-  if (depth > kMaxChain)
-    throw Error({.what = "has too long a chain of parents",
-                 .where = where,
-                 .expected = cat("at most ", kMaxChain)});
-  LineageParent parent{.role = json_get<std::string>(json, "role", where),
-                       .digest = digest_from(json, "digest", where),
-                       .path = json_get<std::string>(json, "path", where),
-                       .lineage = json.value("lineage", Json(nullptr))};
-  if (parent.lineage.is_null()) return parent;
-  if (!parent.lineage.is_object())
-    json_wrong_type(parent.lineage, "lineage", "an object or null", where);
-  for (const Json& next : objects(parent.lineage, "parents", where)) {
-    parent_from(next, where, depth + 1);
-  }
-  return parent;
-}
-
 LineageData data_from(const Json& json, const std::string& where) {
   return {.name = json_get<std::string>(json, "name", where),
           .files = files_from(json, "path", where),
@@ -164,6 +146,37 @@ LineageGate gate_from(const Json& json, const std::string& where) {
           .bound = number_from(json, "bound", where),
           .value = number_from(json, "value", where),
           .passed = json_get<bool>(json, "passed", where)};
+}
+
+LineageLicence licence_from(const Json& json, const std::string& where) {
+  return {json_get<std::string>(json, "input", where),
+          json_get<std::string>(json, "licence", where)};
+}
+
+// What an embedded summary says besides its parents.
+void check_summary(const Json& summary, const std::string& where) {
+  for (const Json& data : objects(summary, "data", where)) data_from(data, where);
+  for (const Json& gate : objects(summary, "gates", where)) gate_from(gate, where);
+  for (const Json& licence : objects(summary, "licences", where)) licence_from(licence, where);
+}
+
+LineageParent parent_from(const Json& json, const std::string& where, int depth) {
+  if (depth > kMaxChain)
+    throw Error({.what = "has too long a chain of parents",
+                 .where = where,
+                 .expected = cat("at most ", kMaxChain)});
+  LineageParent parent{.role = json_get<std::string>(json, "role", where),
+                       .digest = digest_from(json, "digest", where),
+                       .path = json_get<std::string>(json, "path", where),
+                       .lineage = json.value("lineage", Json(nullptr))};
+  if (parent.lineage.is_null()) return parent;
+  if (!parent.lineage.is_object())
+    json_wrong_type(parent.lineage, "lineage", "an object or null", where);
+  check_summary(parent.lineage, where);
+  for (const Json& next : objects(parent.lineage, "parents", where)) {
+    parent_from(next, where, depth + 1);
+  }
+  return parent;
 }
 
 void require_format(const Json& json, const std::string& where) {
@@ -231,8 +244,7 @@ Lineage lineage_from_json(const Json& json, const std::string& where) {
   for (const Json& gate : objects(json, "gates", where))
     lineage.gates.push_back(gate_from(gate, where));
   for (const Json& licence : objects(json, "licences", where))
-    lineage.licences.push_back({json_get<std::string>(licence, "input", where),
-                                json_get<std::string>(licence, "licence", where)});
+    lineage.licences.push_back(licence_from(licence, where));
   return lineage;
 }
 

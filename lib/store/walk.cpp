@@ -9,6 +9,9 @@
 namespace gradus {
 namespace {
 
+constexpr int kMaxChain = 128;  // more than one lineage.json may hold
+constexpr int kMaxModels = 10'000;
+
 ContentState state_of(const fs::path& path, const std::string& digest, DigestCache& cache) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return ContentState::kAbsent;
@@ -21,22 +24,40 @@ Json own_record(const LineageStep& step) {
   return lineage_summary(read_lineage(step.path));
 }
 
-std::vector<LineageStep> walk_parents(const Json& record, const fs::path& folder,
-                                      DigestCache& cache) {
-  std::vector<LineageStep> steps;
-  if (!record.is_object() || !record.contains("parents")) return steps;
-  for (const Json& parent : record.at("parents")) {
-    LineageStep step{.role = parent.at("role").get<std::string>(),
-                     .path = (folder / parent.at("path").get<std::string>()).lexically_normal(),
-                     .digest = parent.at("digest").get<std::string>(),
-                     .record = parent.value("lineage", Json(nullptr))};
-    step.state = state_of(step.path, step.digest, cache);
-    if (step.record.is_null()) step.record = own_record(step);
-    step.parents = walk_parents(step.record, step.path, cache);
-    steps.push_back(std::move(step));
+// Bounds what files can be made to say: two folders, each named as the other's parent.
+class Walker {
+ public:
+  explicit Walker(DigestCache& cache) : cache_(cache) {}
+
+  std::vector<LineageStep> parents(const Json& record, const fs::path& folder, int depth = 1) {
+    std::vector<LineageStep> steps;
+    if (!record.is_object() || !record.contains("parents")) return steps;
+    for (const Json& parent : record.at("parents")) {
+      require_room(folder, depth);
+      LineageStep step{.role = parent.at("role").get<std::string>(),
+                       .path = (folder / parent.at("path").get<std::string>()).lexically_normal(),
+                       .digest = parent.at("digest").get<std::string>(),
+                       .record = parent.value("lineage", Json(nullptr))};
+      step.state = state_of(step.path, step.digest, cache_);
+      if (step.record.is_null()) step.record = own_record(step);
+      step.parents = parents(step.record, step.path, depth + 1);
+      steps.push_back(std::move(step));
+    }
+    return steps;
   }
-  return steps;
-}
+
+ private:
+  void require_room(const fs::path& folder, int depth) {
+    if (depth <= kMaxChain && ++models_ <= kMaxModels) return;
+    throw Error({.what = "has too long a chain of parents",
+                 .where = printable(folder.string(), 200),
+                 .expected = cat("at most ", kMaxChain, ", and ", kMaxModels, " models in all"),
+                 .hint = "do two lineages name each other?"});
+  }
+
+  DigestCache& cache_;
+  int models_ = 0;
+};
 
 std::string text_of(const Json& record, const char* key, const std::string& fallback) {
   const bool known = record.is_object() && record.contains(key) && record.at(key).is_string();
@@ -90,7 +111,7 @@ LineageStep walk_lineage(const fs::path& folder, DigestCache& cache) {
   LineageStep root{.role = "model", .path = folder, .digest = lineage.digest};
   root.state = state_of(folder, lineage.digest, cache);
   root.record = lineage_json(lineage);
-  root.parents = walk_parents(root.record, folder, cache);
+  root.parents = Walker(cache).parents(root.record, folder);
   return root;
 }
 

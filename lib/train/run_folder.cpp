@@ -49,6 +49,26 @@ void refuse_other_recipe(const fs::path& path, const std::vector<std::string>& d
                .hint = "choose another output, or remove this folder"});
 }
 
+// Before the lock, whose file a folder of something else must not get. recipe.yaml comes first in a
+// run and stays, so its absence after the look at the rest says that this is none.
+void refuse_foreign(const fs::path& path, const fs::path& kept) {
+  if (!fs::exists(path)) return;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') || is_temporary_name(name) || fs::exists(kept)) continue;
+    throw Error({.what = "is not empty and not a run folder", .where = path.string()});
+  }
+}
+
+// Left by a killed process: with the lock held, nobody else writes here.
+void remove_temporaries(const fs::path& path) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (is_temporary_name(entry.path().filename().string())) found.push_back(entry.path());
+  }
+  for (const fs::path& temporary : found) fs::remove_all(temporary);
+}
+
 }  // namespace
 
 std::vector<std::string> differing_keys(const Json& before, const Json& now) {
@@ -70,20 +90,16 @@ std::vector<std::string> differing_keys(const Json& before, const Json& now) {
 
 RunFolder::RunFolder(const fs::path& path, const ResolvedText& recipe) : path_(path) {
   const fs::path kept = path / "recipe.yaml";
-  const bool is_run = fs::exists(kept);
-  if (!is_run && fs::exists(path)) {
-    for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.path().filename().string().rfind('.', 0) != 0)
-        throw Error({.what = "is not empty and not a run folder", .where = path.string()});
-    }
-  }
+  refuse_foreign(path, kept);
   fs::create_directories(path);
   lock_ = std::make_unique<FolderLock>(path);
-  if (is_run) {
-    const auto differences = differing_keys(read_recipe(kept).json(), recipe.values);
-    if (!differences.empty()) refuse_other_recipe(path, differences);
+  remove_temporaries(path);
+  if (!fs::exists(kept)) {
+    write_file_atomic(kept, recipe.yaml);
+    return;
   }
-  if (!is_run) write_file_atomic(kept, recipe.yaml);
+  const auto differences = differing_keys(read_recipe(kept).json(), recipe.values);
+  if (!differences.empty()) refuse_other_recipe(path, differences);
 }
 
 std::optional<Json> RunFolder::summary() const {

@@ -14,3 +14,4 @@ _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
 gradus = _module.gradus
 l0_gguf = _module.l0_gguf
+BINARY = _module.BINARY

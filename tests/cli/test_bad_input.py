@@ -3,11 +3,14 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 import safetensors.torch
 import tiny_models
 import torch
+import train_models
+from conftest import BINARY
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +144,80 @@ def test_quantising_twice_is_refused(gradus, model, tmp_path):
     second = gradus("quantize", f"model={tmp_path / 'a'}", f"out={tmp_path / 'b'}")
     assert second.returncode == 1 and "quantised already" in second.stderr
     assert not (tmp_path / "b").exists()
+
+
+def test_arguments_that_a_command_does_not_look_at_are_refused(gradus, tmp_path):
+    for arguments, words in [
+        (["model", "import", "x.gguf", "--out", tmp_path / "d", "dtype=float32"], ["dtype=float32", "--dtype float32"]),
+        (["model", "forward", "d", "--ids", "i", "--out", "o", "device=cuda"], ["device=cuda"]),
+        (["model", "inspect", "a", "b"], ["too many arguments: b"]),
+        (["doctor", "everything"], ["everything"]),
+        (["tokenizer", "encode", "text", "--model", "m", "--file", "f"], ["text"]),
+        (["store", "verify", "d", "x=1"], ["x=1"]),
+    ]:
+        result = gradus(*arguments)
+        assert result.returncode == 2, (arguments, result.stderr)
+        for word in words:
+            assert word in result.stderr, result.stderr
+
+
+def test_compare_with_folders_answers_like_every_recipe_command(gradus, tmp_path):
+    printed = gradus("compare", "runs/a", "runs/b", "--out", tmp_path / "r", "--print-config")
+    assert printed.returncode == 0, printed.stderr
+    assert "runs/a" in printed.stdout and not (tmp_path / "r").exists()
+    schema = gradus("compare", "runs/a", "--out", tmp_path / "r", "--schema")
+    assert schema.returncode == 0 and "$schema" in json.loads(schema.stdout)
+
+
+def test_quantize_check_finds_what_the_run_would(gradus, model, tmp_path):
+    def check(*changes):
+        return gradus("quantize", f"model={model}", f"out={tmp_path / 'q'}", "--check", *changes)
+
+    good = check("group_size=16")
+    assert (good.returncode, good.stdout) == (0, "ok\n"), good.stderr
+    for change, words in [
+        (["group_size=48"], ["multiple of 48"]),
+        (["group_size=16", "ignore=[model.layers.0.mlp.down_prj]"], ["model.layers.0.mlp.down_prj", "did you mean"]),
+        (["group_size=16", "ignore=[model.layers.0.self_attn.q_proj]"], ["both or neither"]),
+    ]:
+        expect_refusal(check(*change), tmp_path / "q", *words)
+    (tmp_path / "q").mkdir()
+    assert "not overwritten" in check("group_size=16").stderr
+
+
+def test_an_output_that_cannot_be_made_is_the_users_error(gradus, model, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in [tmp_path / "file" / "q", "/proc/nowhere/q"]:
+        result = gradus("quantize", f"model={model}", f"out={out}", "scheme=int8")
+        assert result.returncode == 1, result.stderr
+        assert len(result.stderr.splitlines()) == 1 and str(out).removesuffix("/q") in result.stderr
+    (tmp_path / "p.yaml").write_text(
+        f"out: {tmp_path}/file/out\nstages: [{{name: a, command: quantize, recipe: {{model: {model}, out: x}}}}]\n"
+    )
+    result = gradus("run", tmp_path / "p.yaml")
+    assert result.returncode == 1 and "file/out" in result.stderr, result.stderr
+
+
+def test_a_result_that_cannot_be_written_is_an_error(gradus):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([str(BINARY), "doctor"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1 and "stdout" in result.stderr
+
+
+def test_chat_takes_special_tokens_where_training_does(gradus, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    train_models.write_tokenizer(folder)
+    settings = {"bos_token": None, "eos_token": {"content": 3}, "chat_template": "[{{ bos_token }}|{{ eos_token }}]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    (folder / "config.json").write_text(json.dumps({"bos_token_id": 256}))
+    cases = {"cases": {"a": {"messages": []}}, "bos_token": None}
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    result = gradus("tokenizer", "chat", "--model", folder, "--file", tmp_path / "cases.json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"a": "[<|endoftext|>|<|im_end|>]"}
+    for bad in [{**cases, "bos_token": 3}, {"cases": 3}, 3, {"cases": {"a": 3}}]:
+        (tmp_path / "cases.json").write_text(json.dumps(bad))
+        result = gradus("tokenizer", "chat", "--model", folder, "--file", tmp_path / "cases.json")
+        assert result.returncode == 1, (bad, result.stderr)

@@ -8,17 +8,17 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = pathlib.Path(os.environ.get("GRADUS_BINARY", ROOT / "build" / "gradus"))
 
 
 @pytest.fixture(scope="session")
 def gradus():
     """Runs the program with the given arguments and returns its CompletedProcess."""
-    binary = pathlib.Path(os.environ.get("GRADUS_BINARY", ROOT / "build" / "gradus"))
-    if not binary.exists():
-        pytest.skip(f"{binary} is missing: run `make build`, or set GRADUS_BINARY")
+    if not BINARY.exists():
+        pytest.skip(f"{BINARY} is missing: run `make build`, or set GRADUS_BINARY")
 
     def run(*arguments, timeout=120, **options):
-        command = [str(binary), *map(str, arguments)]
+        command = [str(BINARY), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **options)
 
     return run

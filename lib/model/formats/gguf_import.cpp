@@ -88,15 +88,12 @@ void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string
   const auto tensors = place_gguf_tensors(file, model);
 
   model.config["torch_dtype"] = format.name;
-  AtomicFolder out(folder);
-  write_json(out.path() / "config.json", model.config);
-  write_json(out.path() / "generation_config.json", generation_config(file, model));
-  write_json(out.path() / "tokenizer.json",
-             tokenizer_json_from_gguf(file.metadata(), gguf.string()));
-  write_json(out.path() / "tokenizer_config.json", tokenizer_config(file, model));
-  write_chat_template(file, out.path());
-  stream_safetensors_folder(out.path(), convert_gguf_tensors(tensors, format, gguf.string()));
-  out.commit();
+  write_json(folder / "config.json", model.config);
+  write_json(folder / "generation_config.json", generation_config(file, model));
+  write_json(folder / "tokenizer.json", tokenizer_json_from_gguf(file.metadata(), gguf.string()));
+  write_json(folder / "tokenizer_config.json", tokenizer_config(file, model));
+  write_chat_template(file, folder);
+  stream_safetensors_folder(folder, convert_gguf_tensors(tensors, format, gguf.string()));
 }
 
 }  // namespace gradus

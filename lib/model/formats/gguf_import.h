@@ -8,14 +8,13 @@
 
 namespace gradus {
 
-// Writes `gguf` as the folder `folder`: config.json, model.safetensors (sharded above 5 GiB) in
-// `dtype` ("float32", "bfloat16" or "float16", rounded to nearest even), tokenizer.json,
+// Writes `gguf` into `folder`, which must exist: config.json, model.safetensors (sharded above 5
+// GiB) in `dtype` ("float32", "bfloat16" or "float16", rounded to nearest even), tokenizer.json,
 // tokenizer_config.json, chat_template.jinja (when the file has one), generation_config.json.
 // Architectures: llama (and mistral as llama), mistral, qwen2, qwen3; the q_proj/k_proj rows that
 // llama.cpp permutes for the first two are put back. Tied embeddings are stored once.
-// The folder must not exist; it appears complete or not at all. Throws gradus::Error naming the key
-// or tensor for what is missing, misshapen, not finite, or has no place in the architecture, and
-// for split files.
+// The folder is an AtomicFolder of the caller. Throws gradus::Error naming the key or tensor for
+// what is missing, misshapen, not finite, or has no place in the architecture, and for split files.
 void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string& dtype);
 
 }  // namespace gradus

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <thread>
 
 #include "base/error.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 
 using namespace gradus;
@@ -105,4 +105,21 @@ TEST_CASE("folders that link into themselves and missing paths are refused") {
   fs::create_directory_symlink(folder / "a", folder / "a" / "loop");
   CHECK_THROWS_AS(DigestCache().folder(folder.path()), Error);
   CHECK_THROWS_AS(DigestCache().path(folder / "missing"), Error);
+}
+
+TEST_CASE("a data set's digest counts every visible file, whatever it is called") {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "data" / "a.jsonl", "1");
+  write_file_atomic(folder / "data" / "config.json", "{}");
+  std::string before = DigestCache().data(folder / "data");
+  for (const char* name :
+       {"README.md", "report.txt", "metrics.jsonl", "x.log", "sub/lineage.json"}) {
+    write_file_atomic(folder / "data" / name, "new");
+    const std::string now = DigestCache().data(folder / "data");
+    CHECK(now != before);
+    before = now;
+  }
+  write_file_atomic(folder / "data" / ".lock", "1");
+  CHECK(DigestCache().data(folder / "data") == before);
+  CHECK(DigestCache().data(folder / "data/a.jsonl") == DigestCache().file(folder / "data/a.jsonl"));
 }

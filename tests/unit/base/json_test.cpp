@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/json.h"
 
-#include <catch2/catch.hpp>
 #include <string>
 
 #include "base/error.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/rng.h"
 
-#include <catch2/catch.hpp>
 #include <vector>
+
+#include "support/catch.h"
 
 TEST_CASE("a permutation visits every index once") {
   for (const uint64_t size : {1, 2, 3, 7, 64, 1000}) {

@@ -2,10 +2,10 @@
 #include "data/packing.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <map>
 
 #include "data/plan.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

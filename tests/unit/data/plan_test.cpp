@@ -2,11 +2,11 @@
 #include "data/plan.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
 
 #include "data/evaluation_set.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

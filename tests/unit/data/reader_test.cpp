@@ -4,9 +4,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include <catch2/catch.hpp>
-
 #include "data/byte_stream.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "recipe/recipe.h"
 
-#include <catch2/catch.hpp>
-
 #include "data/recipe.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {
@@ -22,7 +21,7 @@ TEST_CASE("a data recipe loads from YAML, with defaults") {
   CHECK(recipe.context_length == 512);
   CHECK(recipe.on_overflow == OverflowPolicy::kError);
   const auto again = parse_recipe<DataRecipe>(dump_recipe(recipe), "dump");
-  CHECK(canonical_recipe(again) == canonical_recipe(recipe));
+  CHECK(recipe_json(again) == recipe_json(recipe));
 }
 
 TEST_CASE("contradictions in data recipes are named") {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/shape.h"
 
-#include <catch2/catch.hpp>
-
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

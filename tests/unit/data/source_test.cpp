@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/source.h"
 
-#include <catch2/catch.hpp>
-
 #include "base/hash.h"
 #include "data/sample.h"
 #include "data/training_data.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

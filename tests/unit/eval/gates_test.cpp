@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <limits>
 
 #include "base/error.h"
 #include "eval/compare.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 
 using namespace gradus;

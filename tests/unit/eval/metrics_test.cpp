@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/metrics.h"
 
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "base/error.h"
 #include "eval/tasks.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -5,11 +5,10 @@
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
 
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
 #include "base/signals.h"
 #include "infer/engine.h"
+#include "support/catch.h"
 #include "support/tiny_model.h"
 
 using namespace gradus;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/statistics.h"
 
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <numeric>
+
+#include "support/catch.h"
 
 using namespace gradus;
 

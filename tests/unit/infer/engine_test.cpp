@@ -7,11 +7,11 @@
 #include <ATen/ops/tensor.h>
 
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <future>
 
 #include "base/error.h"
 #include "infer/pass.h"
+#include "support/catch.h"
 #include "support/tiny_model.h"
 
 using namespace gradus;

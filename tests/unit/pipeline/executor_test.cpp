@@ -5,13 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <thread>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/signals.h"
 #include "fake_commands.h"
+#include "pipeline/process.h"
+#include "support/catch.h"
 
 using namespace gradus;
 using namespace gradus::test;
@@ -29,6 +30,15 @@ NamedDigests digests(const PipelineResult& result) {
   }
   return all;
 }
+
+struct ReadRecipe {
+  std::string data, out;
+  template <class V>
+  void visit(V& v) {
+    v("data", data, "data set to read", rule::path_data);
+    v("out", out, "file to write", rule::required, rule::path_output);
+  }
+};
 
 // Runs the pipeline in a process of its own and returns its pid.
 pid_t run_in_background(const FakeWorld& world) {
@@ -266,4 +276,42 @@ TEST_CASE("two processes cannot run the same pipeline") {
   const FakeWorld world;
   const FolderLock lock(world / "out");
   CHECK_THROWS_WITH(world.run(), Contains("in use by another gradus process"));
+}
+
+TEST_CASE("a program that cannot be run is named with the reason") {
+  const FakeWorld world;
+  write_file_atomic(world / "broken",
+                    "\x7f"
+                    "ELF");
+  fs::permissions(world / "broken", fs::perms::owner_all);
+  ExecutorOptions options = world.options();
+  options.program = world / "broken";
+  const Pipeline pipeline = world.pipeline();
+  CHECK_THROWS_WITH(Executor(pipeline, options).run(),
+                    Contains("cannot be run") && Contains("broken"));
+}
+
+TEST_CASE("a number that another process got since is not waited for") {
+  const FakeWorld world;
+  const std::string self = process_identity(::getpid());
+  CHECK_FALSE(wait_until_gone(self, 1));
+  CHECK(wait_until_gone(self + "0", 60'000));
+  CHECK(wait_until_gone("", 60'000));
+}
+
+TEST_CASE("a data folder is an input with all its files") {
+  FakeWorld world;
+  write_file_atomic(world / "data" / "rows.txt", "rain");
+  world.write_recipe(
+      "out: ROOT/out\nstages:\n"
+      "  - {name: a, command: read, recipe: {data: ROOT/data, out: \"${out}/a\"}}\n");
+  const auto key = [&] {
+    const Pipeline pipeline =
+        build_pipeline(load_pipeline_recipe(world / "pipeline.yaml", {}),
+                       {stage_command<ReadRecipe>("read", AfterCrash::kStartsOver)});
+    return Executor(pipeline, world.options()).plan().stages.at(0).key;
+  };
+  const std::string before = key();
+  write_file_atomic(world / "data" / "README.md", "rows of a kind");
+  CHECK(key() != before);
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipeline/graph.h"
 
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
 #include "fake_commands.h"
+#include "support/catch.h"
 
 using namespace gradus;
 using namespace gradus::test;
@@ -177,4 +176,16 @@ TEST_CASE("a recipe file is used with overrides on top") {
   CHECK(seven.at("train").at("note") == "from the file");
   CHECK_THROWS_WITH(world.pipeline({"stages.a.overrides={data: x}"}),
                     Contains("train.yaml") || Contains("required"));
+}
+
+TEST_CASE(
+    "an override of a variable that the file does not have is refused with the nearest name") {
+  FakeWorld world;
+  const std::string yaml =
+      "out: ROOT/out\nvars: {steps: 12}\nstages:\n"
+      "  - {name: a, command: copy, recipe: {text: \"${steps}\", out: \"${out}/a\"}}\n";
+  CHECK_THAT(refusal(world, yaml, {"vars.step=3"}),
+             Contains("unknown variable") && Contains("did you mean steps?"));
+  CHECK_THAT(refusal(world, yaml, {"vars={steps: 1, budget: full}"}), Contains("vars.budget"));
+  CHECK(refusal(world, yaml, {"vars.steps=3"}) == "no error");
 }

@@ -5,11 +5,11 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

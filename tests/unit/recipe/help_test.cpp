@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <sstream>
 
+#include "support/catch.h"
 #include "unit/recipe/sample_recipe.h"
 
 using namespace gradus;

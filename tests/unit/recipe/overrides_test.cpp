@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
+#include "support/catch.h"
 #include "unit/recipe/sample_recipe.h"
 
 using namespace gradus;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
 #include "recipe/yaml_node.h"
+#include "support/catch.h"
 #include "unit/recipe/sample_recipe.h"
 
 using namespace gradus;

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
 #include "serve/api_keys.h"
 #include "serve/http/message.h"
@@ -8,6 +6,7 @@
 #include "serve/metrics.h"
 #include "serve/recipe.h"
 #include "serve/router.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 
 using namespace gradus;

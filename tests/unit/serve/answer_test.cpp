@@ -2,11 +2,11 @@
 // Answers of a tiny model, through a recorded exchange instead of a socket.
 #include "serve/answer.h"
 
-#include <catch2/catch.hpp>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 
+#include "support/catch.h"
 #include "support/tiny_model.h"
 #include "unit/serve/toy_tokenizer.h"
 

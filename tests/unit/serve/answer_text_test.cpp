@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/protocol/answer_text.h"
 
-#include <catch2/catch.hpp>
 #include <random>
 
+#include "support/catch.h"
 #include "unit/serve/toy_tokenizer.h"
 
 using namespace gradus;

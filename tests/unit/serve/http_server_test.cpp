@@ -6,12 +6,12 @@
 #include <sys/socket.h>
 
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <chrono>
 #include <thread>
 
 #include "base/error.h"
 #include "serve/http/asio.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

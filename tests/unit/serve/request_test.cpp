@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/protocol/request.h"
 
-#include <catch2/catch.hpp>
-
 #include "serve/protocol/api_error.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

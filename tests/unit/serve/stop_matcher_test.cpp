@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/protocol/stop_matcher.h"
 
-#include <catch2/catch.hpp>
 #include <random>
+
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/lineage.h"
 
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <thread>
 
 #include "base/hash.h"
 #include "store/walk.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 
 using namespace gradus;
@@ -191,6 +191,40 @@ TEST_CASE("a damaged lineage is refused with the key at fault") {
   Json endless = good.at("parents").at(0);
   for (int i = 0; i < 70; ++i) endless["lineage"] = {{"parents", Json::array({endless})}};
   CHECK_THAT(broken("parents", Json::array({endless})), Contains("too long a chain"));
+}
+
+TEST_CASE("what embedded lineages say is checked too") {
+  const Chain chain;
+  const Json good = lineage_json(read_lineage(chain.l2));
+  for (const auto& [key, value] : {std::pair{"data", Json{{{"tokens", 3}}}},
+                                   {"gates", Json{{{"name", 3}}}},
+                                   {"licences", Json{{{"input", nullptr}}}}}) {
+    Json bad = good;
+    bad["parents"][0]["lineage"][key] = value;
+    CHECK_THAT(message_of(bad), Contains("key"));
+  }
+}
+
+TEST_CASE("two folders that name each other as parent end the walk") {
+  Chain chain;
+  const auto name_parent = [](const fs::path& folder, const fs::path& parent) {
+    Lineage lineage = read_lineage(folder);
+    lineage.parents = {{.role = "base",
+                        .digest = read_lineage(parent).digest,
+                        .path = fs::relative(parent, folder).string()}};
+    write_lineage(folder, lineage);
+  };
+  name_parent(chain.l1, chain.l2);
+  name_parent(chain.l2, chain.l1);
+  CHECK_THROWS_WITH(walk_lineage(chain.l2, chain.cache), Contains("too long a chain"));
+}
+
+TEST_CASE("a parent without a lineage is an input whose licence is unknown") {
+  Chain chain;
+  fs::remove(chain.l1 / "lineage.json");
+  const Lineage made =
+      LineageBuilder(LineageKind::kSft, chain.cache).parent("base", chain.l1).write(chain.l2);
+  CHECK(made.licences == std::vector<LineageLicence>{{"base", ""}});
 }
 
 TEST_CASE("a folder without a lineage says so") {

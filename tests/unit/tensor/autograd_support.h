@@ -13,7 +13,7 @@
 #include "base/rng.h"
 
 // Last: libtorch has a CHECK of its own.
-#include <catch2/catch.hpp>
+#include "support/catch.h"
 
 namespace gradus {
 

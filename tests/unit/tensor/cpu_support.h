@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 #include <vector>
 
+#include "support/catch.h"
 #include "tensor/cpu/kernels.h"
 
 namespace gradus::cpu_test {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/chat_template.h"
 
-#include <catch2/catch.hpp>
 #include <filesystem>
 
 #include "base/error.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text from strangers inside a conversation: its tokens may not steer.
-#include <catch2/catch.hpp>
-
+#include "support/catch.h"
 #include "text/tokenizer.h"
 
 using namespace gradus;

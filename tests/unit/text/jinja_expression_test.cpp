@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Expressions, filters, tests and methods: values that Python prints for the same template. The
 // long table is compared with jinja2 itself in tests/interop/test_chat_template.py.
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
+#include "support/catch.h"
 #include "text/chat_template.h"
 
 using gradus::ChatInput;

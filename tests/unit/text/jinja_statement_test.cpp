@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statements, whitespace control, scoping, errors and limits.
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
+#include "support/catch.h"
 #include "text/chat_template.h"
 
 using gradus::ChatInput;

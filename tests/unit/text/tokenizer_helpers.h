@@ -4,11 +4,11 @@
 
 #include <zlib.h>
 
-#include <catch2/catch.hpp>
 #include <stdexcept>
 #include <string>
 
 #include "base/json.h"
+#include "support/catch.h"
 #include "text/tokenizer.h"
 
 namespace gradus {

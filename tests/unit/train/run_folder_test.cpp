@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/run_folder.h"
 
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 #include "train/event_file.h"
 #include "train/recipe.h"
@@ -49,6 +48,23 @@ TEST_CASE("a run folder has one user at a time and is nothing else's folder") {
   fs::create_directory(folder / "other");
   write_file_atomic(folder / "other" / "thesis.tex", "…");
   CHECK_THROWS_AS(RunFolder(folder / "other", resolved(sample())), Error);
+}
+
+TEST_CASE("a run killed while it wrote its first recipe can be started again") {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "run" / ".lock", "999999999");
+  write_file_atomic(folder / "run" / "recipe.yaml.tmp-999999999", "model: ba");
+  { const RunFolder run(folder / "run", resolved(sample())); }
+  CHECK_FALSE(fs::exists(folder / "run" / "recipe.yaml.tmp-999999999"));
+  CHECK(fs::exists(folder / "run" / "recipe.yaml"));
+}
+
+TEST_CASE("a folder of something else gets no lock") {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "other" / "thesis.tex", "…");
+  CHECK_THROWS_WITH(RunFolder(folder / "other", resolved(sample())),
+                    Catch::Contains("not a run folder"));
+  CHECK_FALSE(fs::exists(folder / "other" / ".lock"));
 }
 
 TEST_CASE("CRC-32C of the check string") { CHECK(crc32c("123456789") == 0xe3069283u); }

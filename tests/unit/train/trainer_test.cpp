@@ -8,7 +8,7 @@
 #include "unit/train/support.h"
 
 // Last: libtorch has a CHECK of its own.
-#include <catch2/catch.hpp>
+#include "support/catch.h"
 
 namespace gradus {
 namespace {

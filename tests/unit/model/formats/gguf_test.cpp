@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/formats/gguf.h"
 
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/float16.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 #include "unit/model/formats/gguf_builder.h"
 

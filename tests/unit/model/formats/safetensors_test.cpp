@@ -2,11 +2,11 @@
 #include "model/formats/safetensors.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 
 namespace gradus {
