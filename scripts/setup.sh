@@ -72,11 +72,12 @@ install_l0() {
 
 install_tests() {
   local stamp
-  stamp=.venv-test/done-$(sha256sum tests/requirements.txt | cut -c1-16)
+  stamp=.venv-test/done-$(cat tests/requirements*.txt | sha256sum | cut -c1-16)
   if [ -f "$stamp" ]; then say "test environment: already there"; return; fi
   say "installing the test environment into .venv-test (a minute or two)"
   make_venv .venv-test
   .venv-test/bin/pip install -q -r tests/requirements.txt || die "pip could not install tests/requirements.txt"
+  .venv-test/bin/pip install -q --no-deps -r tests/requirements-alone.txt || die "pip could not install tests/requirements-alone.txt"
   touch "$stamp"
 }
 

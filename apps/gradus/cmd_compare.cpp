@@ -45,12 +45,13 @@ int run(const CommandLine& line) {
   const auto recipe = read(line);
   if (!recipe) return kExitOk;
   check_out(recipe->out);
-  const Report report = build_report(*recipe);
   if (line.has("--check")) {
+    build_report(*recipe);
     if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
     return kExitOk;
   }
-  AtomicFolder out(recipe->out, AtomicFolder::Existing::kReplace);
+  AtomicFolder out(recipe->out, AtomicFolder::Existing::kReplace);  // fails before the work
+  const Report report = build_report(*recipe);
   write_report(out.path(), report);
   out.commit();
   if (!print_json_if_asked(line, report_json(report))) std::cout << report_text(report);

@@ -55,8 +55,8 @@ int run(const CommandLine& line) {
     if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
     return kExitOk;
   }
+  AtomicFolder out(recipe->out, AtomicFolder::Existing::kReplace);  // fails before the work
   const Evaluation evaluation = evaluate(*recipe);
-  AtomicFolder out(recipe->out, AtomicFolder::Existing::kReplace);
   write_evaluation(out.path(), *recipe, evaluation);
   out.commit();
   record(*recipe, evaluation);

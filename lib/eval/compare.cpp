@@ -79,9 +79,8 @@ std::optional<MetricValue> cell(const Source& source, const ReportColumn& column
   const Json metrics = json_get<Json>(tasks.at(column.task), "metrics", where);
   if (!metrics.contains(column.metric)) return std::nullopt;
   const Json& metric = metrics.at(column.metric);
-  return MetricValue{
-      json_get<double>(metric, "value", where),
-      {json_get<double>(metric, "low", where), json_get<double>(metric, "high", where)}};
+  return MetricValue{number_or_nan(metric, "value", where),
+                     {number_or_nan(metric, "low", where), number_or_nan(metric, "high", where)}};
 }
 
 std::optional<double> number(const Json& object, const char* key) {
@@ -111,6 +110,34 @@ ReportRow row_of(const Source& source, const std::vector<ReportColumn>& columns)
   add_gates(source.results, source.label, row);
   add_gates(source.performance, source.label, row);
   return row;
+}
+
+// What must be equal for two results of a task to stand in one column; prompts may differ.
+std::string measured_on(const Source& source, const Json& task) {
+  std::string text = cat(task.value("rows", Json()).dump(), " rows");
+  const Json files = json_get<Json>(task, "data", Json::array(), source.label);
+  for (const Json& file : files)
+    text += cat(" of ", json_get<std::string>(file, "sha256", source.label).substr(0, 16));
+  const Json settings = json_get<Json>(source.results, "settings", Json::object(), source.label);
+  return text + cat(", confidence ", settings.value("confidence", Json()).dump());
+}
+
+void require_same_data(const std::vector<Source>& sources, const std::string& task) {
+  const Source* first = nullptr;
+  std::string expected;
+  for (const Source& source : sources) {
+    const Json& tasks = source.results["tasks"];
+    if (!tasks.contains(task)) continue;
+    const std::string found = measured_on(source, tasks.at(task));
+    if (!first) first = &source, expected = found;
+    if (found == expected) continue;
+    throw Error({.what = "two evaluations of a task cannot be compared: their data, row counts or "
+                         "confidence differ",
+                 .where = "task " + task,
+                 .expected = first->label + ": " + expected,
+                 .found = source.label + ": " + found,
+                 .hint = "evaluate both on the same data, or leave one out"});
+  }
 }
 
 // What always giving the most frequent answer reaches, from the first evaluation of each task.
@@ -153,6 +180,7 @@ std::optional<std::pair<double, double>> goodness(const Report& report, const Re
   const auto cost = cost_of(report, row);
   if (row.reference || !cost || !report.quality || !row.cells[*report.quality]) return std::nullopt;
   const double quality = row.cells[*report.quality]->value;
+  if (!std::isfinite(quality)) return std::nullopt;
   const bool more = report.cost == "decode_tokens_per_second";
   return std::pair(report.columns[*report.quality].higher_is_better ? quality : -quality,
                    more ? *cost : -*cost);
@@ -185,6 +213,7 @@ Report build_report(const CompareRecipe& recipe) {
                 .rows = {},
                 .quality = {},
                 .cost = recipe.pareto_cost};
+  for (const ReportColumn& column : report.columns) require_same_data(sources, column.task);
   report.confidence =
       sources.front().results.value("settings", Json::object()).value("confidence", 0.95);
   if (auto row = majority_row(sources, report.columns)) report.rows.push_back(std::move(*row));

@@ -38,7 +38,8 @@ struct Report {
   double confidence = 0.95;
 };
 
-// Throws gradus::Error for folders that hold no evaluation and metrics that none has.
+// Throws gradus::Error for folders that hold no evaluation, metrics that none has, and a task that
+// was not evaluated on the same data with the same number of rows and confidence everywhere.
 Report build_report(const CompareRecipe& recipe);
 
 Json report_json(const Report& report);

@@ -19,11 +19,7 @@ Json difference_json(const PairedDifference& paired, const MetricDefinition& met
 
 Json compare_task(const TaskScores& task, const TaskScores& baseline,
                   const BootstrapOptions& options) {
-  if (task.kind != baseline.kind)
-    throw Error({.what = "the baseline's task is of another kind",
-                 .where = "task " + task.name,
-                 .expected = to_string(task.kind),
-                 .found = to_string(baseline.kind)});
+  require_same_kind(baseline, task.kind);
   Json metrics = Json::object();
   for (const MetricDefinition& metric : metrics_of(task)) {
     if (std::string(metric.name) == "macro_f1" && baseline.labels.empty()) continue;
@@ -70,7 +66,7 @@ Json compare_with_baselines(const EvalRecipe& recipe, const std::vector<TaskScor
              {"tasks", Json::object()}};
     for (const TaskScores& task : tasks) {
       const auto found = earlier.tasks.find(task.name);
-      if (found != earlier.tasks.end())
+      if (found != earlier.tasks.end() && !found->second.rows.empty())
         entry["tasks"][task.name] = compare_task(task, found->second, options);
     }
   }

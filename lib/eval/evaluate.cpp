@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/evaluate.h"
 
+#include <ATen/DeviceAccelerator.h>
+
 #include <chrono>
 
 #include "base/digest.h"
@@ -98,33 +100,48 @@ void check_tokenizer(const TextTools& tools, const ModelConfig& config, const st
                  .found = cat(tools.tokenizer->vocab_size())});
 }
 
-// A metric that no task has is found before the work, not after it.
-void check_gate_metrics(const EvalRecipe& recipe) {
-  for (const GateRecipe& gate : recipe.gates) {
-    const size_t dot = gate.metric.find('.');
-    const std::string owner = gate.metric.substr(0, dot), metric = gate.metric.substr(dot + 1);
-    if (owner == "model" || owner == "performance") continue;
-    std::vector<std::string> names = {"model", "performance"};
-    bool known = false;
-    for (const TaskRecipe& task : recipe.tasks) {
-      names.push_back(task.name);
-      if (task.name != owner) continue;
-      known = true;
-      const TaskKind kind = task.perplexity        ? TaskKind::kPerplexity
-                            : task.multiple_choice ? TaskKind::kMultipleChoice
-                                                   : TaskKind::kGeneration;
-      find_metric(kind, metric, "gates: " + gate.metric);
-    }
-    if (known) continue;
-    const std::string near = nearest_name(owner, names);
-    throw Error({.what = "no task has this name",
-                 .where = "gates: " + gate.metric,
-                 .hint = near.empty() ? "" : "did you mean " + near + "?"});
+void check_prompts(const TaskRecipe& task, const EvalRows& rows, const TextTools& tools) {
+  const PromptRecipe* prompt = task.multiple_choice ? &task.multiple_choice->prompt
+                               : task.generation    ? &task.generation->prompt
+                                                    : nullptr;
+  if (!prompt) return;
+  const PromptMaker maker(*prompt, tools);
+  for (const EvalRow& row : rows.rows) {
+    maker.prompt(row);
+    maker.answer(row);
   }
 }
 
-void check_baselines(const EvalRecipe& recipe) {
-  for (const auto& [name, folder] : recipe.baselines) read_evaluation(folder);
+// What an evaluation reads besides the weights, checked.
+struct Inputs {
+  TextTools tools;
+  std::vector<EvalRows> rows;  // per task
+};
+
+Inputs read_inputs(const EvalRecipe& recipe) {
+  const ModelConfig config = read_model_config(recipe.model);
+  Inputs inputs{load_text_tools(recipe.model), {}};
+  check_tokenizer(inputs.tools, config, recipe.model);
+  check_gates(recipe);
+  for (const TaskRecipe& task : recipe.tasks) {
+    check_context(task, config);
+    inputs.rows.push_back(read_eval_rows(task));
+    check_prompts(task, inputs.rows.back(), inputs.tools);
+  }
+  check_baselines(recipe, inputs.rows);
+  if (recipe.speed) check_speed(*recipe.speed, config);
+  return inputs;
+}
+
+// Of the process, or of the tensors on a GPU.
+void reset_peak_memory(c10::Device device) {
+  if (device.is_cpu()) return reset_peak_resident();
+  at::accelerator::resetPeakStats(device.index());
+}
+
+int64_t peak_memory_bytes(c10::Device device) {
+  if (device.is_cpu()) return peak_resident_bytes();
+  return at::accelerator::getDeviceStats(device.index()).allocated_bytes[0].peak;
 }
 
 struct Loaded {
@@ -134,7 +151,7 @@ struct Loaded {
 
 Loaded load_timed(const EvalRecipe& recipe) {
   const LoadOptions options = load_options(recipe);
-  reset_peak_resident();
+  reset_peak_memory(options.device);
   const auto start = Clock::now();
   Transformer model = load_model(recipe.model, options);
   return {std::move(model), seconds_since(start)};
@@ -145,7 +162,7 @@ Json performance_json(const EvalRecipe& recipe, const Loaded& loaded) {
   if (recipe.speed) {
     const Json speed = measure_speed(loaded.model, *recipe.speed);
     for (const auto& [key, value] : speed.items()) performance[key] = value;
-    performance["peak_memory_bytes"] = peak_resident_bytes();
+    performance["peak_memory_bytes"] = peak_memory_bytes(loaded.model.device());
   }
   performance["machine"] = {{"cpu", cpu_model()},
                             {"cores", usable_cores()},
@@ -156,26 +173,7 @@ Json performance_json(const EvalRecipe& recipe, const Loaded& loaded) {
 
 }  // namespace
 
-void check_evaluation(const EvalRecipe& recipe) {
-  const ModelConfig config = read_model_config(recipe.model);
-  const TextTools tools = load_text_tools(recipe.model);
-  check_tokenizer(tools, config, recipe.model);
-  check_gate_metrics(recipe);
-  check_baselines(recipe);
-  for (const TaskRecipe& task : recipe.tasks) {
-    check_context(task, config);
-    const EvalRows rows = read_eval_rows(task);
-    const PromptRecipe* prompt = task.multiple_choice ? &task.multiple_choice->prompt
-                                 : task.generation    ? &task.generation->prompt
-                                                      : nullptr;
-    if (!prompt) continue;
-    const PromptMaker maker(*prompt, tools);
-    for (const EvalRow& row : rows.rows) {
-      maker.prompt(row);
-      maker.answer(row);
-    }
-  }
-}
+void check_evaluation(const EvalRecipe& recipe) { read_inputs(recipe); }
 
 std::string evaluation_name(const EvalRecipe& recipe) {
   if (!recipe.name.empty()) return recipe.name;
@@ -184,11 +182,7 @@ std::string evaluation_name(const EvalRecipe& recipe) {
 }
 
 Evaluation evaluate(const EvalRecipe& recipe) {
-  const TextTools tools = load_text_tools(recipe.model);
-  check_tokenizer(tools, read_model_config(recipe.model), recipe.model);
-  check_gate_metrics(recipe);
-  check_baselines(recipe);
-  for (const TaskRecipe& task : recipe.tasks) check_context(task, read_model_config(recipe.model));
+  const Inputs inputs = read_inputs(recipe);
   set_compute_threads(static_cast<int>(recipe.threads));
   const Loaded loaded = load_timed(recipe);
   Evaluation evaluation{.name = evaluation_name(recipe),
@@ -197,14 +191,15 @@ Evaluation evaluate(const EvalRecipe& recipe) {
                         .tasks = {},
                         .gates = {}};
   Json& results = evaluation.results;
-  results["model"] = model_json(recipe, loaded.model, tools);
+  results["model"] = model_json(recipe, loaded.model, inputs.tools);
   results["settings"] = {{"confidence", recipe.confidence}, {"seed", recipe.seed}};
   results["tasks"] = Json::object();
-  for (const TaskRecipe& task : recipe.tasks) {
-    const EvalRows rows = read_eval_rows(task);
+  for (size_t i = 0; i < recipe.tasks.size(); ++i) {
+    const TaskRecipe& task = recipe.tasks[i];
+    const EvalRows& rows = inputs.rows[i];
     const auto start = Clock::now();
     TaskOutput output = run_task({.model = loaded.model,
-                                  .tools = tools,
+                                  .tools = inputs.tools,
                                   .recipe = task,
                                   .rows = rows.rows,
                                   .batch_tokens = recipe.batch_tokens});

@@ -9,12 +9,13 @@
 #include "base/json.h"
 #include "eval/metrics.h"
 #include "eval/recipe.h"
+#include "eval/rows.h"
 
 namespace gradus {
 
 struct GateOutcome {
   std::string name, metric;
-  std::string rule;  // "minimum", "maximum", "no_worse_than"
+  std::string rule;  // "minimum", "maximum", "no_worse_than", "better_than"
   double bound = 0, value = 0;
   bool passed = false;
   std::string text;  // one line: the number, the bound and what they belong to
@@ -31,10 +32,16 @@ struct Evaluation {
   std::vector<GateOutcome> gates;
 };
 
-// Throws gradus::Error for anything that cannot be evaluated, before any work where possible.
+// Starts with check_evaluation, so that a recipe that cannot be evaluated fails before the weights
+// are read; later only the model itself can be at fault (not finite, a choice that does not fit).
 Evaluation evaluate(const EvalRecipe& recipe);
-// What can be said without the weights: task data, prompts, baselines and gates are read.
+// All that can be said without the weights: task data, prompts, baselines and gates are read.
+// Throws gradus::Error for the first problem.
 void check_evaluation(const EvalRecipe& recipe);
+// Its parts: every gate's number will exist; every baseline has what gates ask of it and, where it
+// has a task of the recipe, the same rows. `rows` are those of recipe.tasks, in order.
+void check_gates(const EvalRecipe& recipe);
+void check_baselines(const EvalRecipe& recipe, const std::vector<EvalRows>& rows);
 
 // An earlier evaluation, from its out folder.
 struct EarlierEvaluation {
@@ -46,7 +53,7 @@ EarlierEvaluation read_evaluation(const fs::path& folder);
 Json read_results(const fs::path& folder);
 
 // {baseline: {task: {metric: {difference, low, high, …}}}} for the tasks and metrics that both
-// have; at the gates' metrics it must be there.
+// have.
 Json compare_with_baselines(const EvalRecipe& recipe, const std::vector<TaskScores>& tasks);
 
 // All gates in the order of the recipe.

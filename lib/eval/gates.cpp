@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "eval/evaluate.h"
 
+// check_gates (gate_check.cpp) has found before the evaluation that every number will be there.
 namespace gradus {
 namespace {
 
@@ -18,24 +19,24 @@ MetricPath split_metric(const std::string& text) {
   return {text.substr(0, dot), text.substr(dot + 1)};
 }
 
+// null when there is none.
+const Json& member(const Json& object, const std::string& key) {
+  static const Json none;
+  return object.is_object() && object.contains(key) ? object.at(key) : none;
+}
+
 double number_at(const Json& object, const std::string& key, const std::string& where) {
-  if (object.is_object() && object.contains(key) && object.at(key).is_number())
-    return object.at(key).get<double>();
-  std::vector<std::string> names;
-  for (const auto& entry : object.items()) {
-    if (entry.value().is_number()) names.push_back(entry.key());
-  }
-  const std::string near = nearest_name(key, names);
-  throw Error({.what = "there is no such number",
-               .where = "gates: " + where,
-               .hint = near.empty() ? "" : "did you mean " + near + "?"});
+  const Json& number = member(object, key);
+  if (number.is_number()) return number.get<double>();
+  throw Error({.what = "there is no such number", .where = "gates: " + where});
 }
 
 double metric_value(const std::string& metric, const Json& results, const Json& performance) {
   const MetricPath path = split_metric(metric);
-  if (path.owner == "model") return number_at(results["model"], path.metric, metric);
+  if (path.owner == "model") return number_at(member(results, "model"), path.metric, metric);
   if (path.owner == "performance") return number_at(performance, path.metric, metric);
-  return number_at(results["tasks"][path.owner]["metrics"].at(path.metric), "value", metric);
+  const Json& task = member(member(results, "tasks"), path.owner);
+  return number_at(member(member(task, "metrics"), path.metric), "value", metric);
 }
 
 std::string number_text(double value) {
@@ -67,13 +68,19 @@ GateOutcome judge_bound(const GateRecipe& gate, double value) {
 
 const Json& paired_difference(const GateRecipe& gate, const Json& results) {
   const MetricPath path = split_metric(gate.metric);
-  const Json& tasks = results["comparisons"].at(gate.no_worse_than->baseline)["tasks"];
-  if (tasks.contains(path.owner) && tasks.at(path.owner).contains(path.metric))
-    return tasks.at(path.owner).at(path.metric);
+  const Json& tasks = member(member(member(results, "comparisons"), gate.baseline()), "tasks");
+  const Json& paired = member(member(tasks, path.owner), path.metric);
+  if (paired.is_object()) return paired;
   throw Error({.what = "the baseline has no samples of this task to compare with",
                .where = "gates: " + gate.metric,
-               .found = "baseline " + gate.no_worse_than->baseline,
+               .found = "baseline " + gate.baseline(),
                .hint = "evaluate the baseline with the same task and samples: true"});
+}
+
+std::string difference_text(const Json& paired) {
+  return cat("; difference ", number_text(paired["difference"].get<double>()), " [",
+             number_text(paired["low"].get<double>()), ", ",
+             number_text(paired["high"].get<double>()), "]");
 }
 
 GateOutcome judge_no_worse(const GateRecipe& gate, const Json& results) {
@@ -89,14 +96,34 @@ GateOutcome judge_no_worse(const GateRecipe& gate, const Json& results) {
   const double change = rule.within_interval ? paired[higher ? "high" : "low"].get<double>()
                                              : paired["difference"].get<double>();
   outcome.passed = higher ? change >= -allowed : change <= allowed;
-  const std::string interval =
-      cat("; difference ", number_text(paired["difference"].get<double>()), " [",
-          number_text(paired["low"].get<double>()), ", ", number_text(paired["high"].get<double>()),
-          "]", rule.within_interval ? ", judged by its interval" : "");
   outcome.text = gate_text(
       outcome, cat("no worse than ", rule.baseline, " (", number_text(baseline), "): bound"),
-      interval);
+      difference_text(paired) + (rule.within_interval ? ", judged by its interval" : ""));
   return outcome;
+}
+
+GateOutcome judge_better(const GateRecipe& gate, const Json& results) {
+  const BetterRecipe& rule = *gate.better_than;
+  const Json& paired = paired_difference(gate, results);
+  const bool higher = paired["higher_is_better"].get<bool>();
+  const double baseline = paired["baseline"].get<double>();
+  const double needed = rule.by + rule.by_ratio * std::abs(baseline);
+  const double difference = paired["difference"].get<double>();
+  GateOutcome outcome = start_outcome(gate, "better_than");
+  outcome.value = paired["value"].get<double>();
+  outcome.bound = higher ? baseline + needed : baseline - needed;
+  outcome.passed = higher ? difference > needed : difference < -needed;
+  outcome.text = gate_text(
+      outcome,
+      cat("better than ", rule.baseline, " (", number_text(baseline), "): beyond the bound"),
+      difference_text(paired));
+  return outcome;
+}
+
+GateOutcome judge(const GateRecipe& gate, const Json& results, const Json& performance) {
+  if (gate.no_worse_than) return judge_no_worse(gate, results);
+  if (gate.better_than) return judge_better(gate, results);
+  return judge_bound(gate, metric_value(gate.metric, results, performance));
 }
 
 }  // namespace
@@ -104,11 +131,7 @@ GateOutcome judge_no_worse(const GateRecipe& gate, const Json& results) {
 std::vector<GateOutcome> judge_gates(const EvalRecipe& recipe, const Json& results,
                                      const Json& performance) {
   std::vector<GateOutcome> outcomes;
-  for (const GateRecipe& gate : recipe.gates) {
-    outcomes.push_back(gate.no_worse_than
-                           ? judge_no_worse(gate, results)
-                           : judge_bound(gate, metric_value(gate.metric, results, performance)));
-  }
+  for (const GateRecipe& gate : recipe.gates) outcomes.push_back(judge(gate, results, performance));
   return outcomes;
 }
 

@@ -12,18 +12,40 @@
 #include "eval/tasks.h"
 #include "infer/pass.h"
 #include "infer/sampler.h"
+#include "text/stop_matcher.h"
 #include "text/unicode.h"
 
 namespace gradus {
 namespace {
 
-constexpr size_t kGroup = 16;  // rows generated together
+constexpr int64_t kGroup = 16;  // rows generated together
 
 struct Answer {
-  std::vector<TokenId> prompt, ids;
-  std::string text;
-  bool finished = false;
+  std::vector<TokenId> prompt;
+  StreamDecoder decoder;
+  StopMatcher stops;
+  TokenId last = 0;     // of prompt and answer; not in the cache yet
+  int64_t cached = 0;   // tokens before it
+  int64_t written = 0;  // tokens of the answer
+  std::string text = {};
+  bool finished = false;  // by an end token or a stop text
 };
+
+int64_t cached_prompt(const Answer& answer) {
+  return static_cast<int64_t>(answer.prompt.size()) - 1;
+}
+
+// How many tokens all prompts begin with, each keeping its last one.
+int64_t common_tokens(std::span<const Answer> group) {
+  const std::vector<TokenId>& first = group.front().prompt;
+  int64_t common = cached_prompt(group.front());
+  for (const Answer& answer : group) {
+    common = std::min(common, cached_prompt(answer));
+    const auto end = first.begin() + common;
+    common = std::mismatch(first.begin(), end, answer.prompt.begin()).first - first.begin();
+  }
+  return common;
+}
 
 class Generation {
  public:
@@ -48,8 +70,9 @@ class Generation {
       answers.push_back(start(prompts.back()));
     }
     Progress progress(input_.recipe.name, static_cast<int64_t>(answers.size()), "rows");
-    for (size_t first = 0; first < answers.size(); first += kGroup) {
-      const size_t count = std::min(kGroup, answers.size() - first);
+    const auto together = static_cast<size_t>(std::min(kGroup, input_.batch_tokens));
+    for (size_t first = 0; first < answers.size(); first += together) {
+      const size_t count = std::min(together, answers.size() - first);
       generate_group({answers.data() + first, count});
       progress.advance(static_cast<int64_t>(count));
     }
@@ -58,8 +81,8 @@ class Generation {
     int64_t generated = 0, unfinished = 0;
     for (size_t i = 0; i < answers.size(); ++i) {
       output.scores.rows.push_back(score_row(input_.rows[i], prompts[i], answers[i]));
-      output.tokens += static_cast<int64_t>(answers[i].prompt.size() + answers[i].ids.size());
-      generated += static_cast<int64_t>(answers[i].ids.size());
+      output.tokens += static_cast<int64_t>(answers[i].prompt.size()) + answers[i].written;
+      generated += answers[i].written;
       unfinished += !answers[i].finished;
     }
     output.facts = {{"prompt", maker_.description()},
@@ -72,7 +95,9 @@ class Generation {
  private:
   // The end of the prompt, as much as leaves room for the answer.
   Answer start(const std::string& prompt) {
-    Answer answer{.prompt = encoder_.encode_text(prompt), .ids = {}, .text = {}};
+    Answer answer{.prompt = encoder_.encode_text(prompt),
+                  .decoder = StreamDecoder(*input_.tools.tokenizer),
+                  .stops = StopMatcher(recipe_.stop)};
     if (answer.prompt.empty()) answer.prompt = {encoder_.prefix_token()};
     const int64_t room = input_.context_length() - recipe_.max_tokens;
     if (room < 1)
@@ -85,6 +110,7 @@ class Generation {
       ++truncated_;
       answer.prompt.erase(answer.prompt.begin(), answer.prompt.begin() + (size - room));
     }
+    answer.last = answer.prompt.back();
     return answer;
   }
 
@@ -96,28 +122,61 @@ class Generation {
         input_.model.config(),
         {.slots = static_cast<int64_t>(group.size()), .capacity = longest + recipe_.max_tokens},
         input_.model.dtype(), input_.model.device());
-    bool running = true;
-    while (running) {
-      throw_if_stopped();
-      running = step(group, cache);
+    prefill(group, cache);
+    while (step(group, cache)) throw_if_stopped();
+    for (Answer& answer : group) {
+      answer.text += answer.stops.push(answer.decoder.finish());
+      answer.text += answer.stops.finish();
+      answer.finished = answer.finished || answer.stops.stopped();
     }
   }
 
-  // One pass: whole prompts at first, then the last token of each unfinished answer.
+  // All but the last token of each prompt, in passes of batch_tokens; what the prompts begin with
+  // is computed once.
+  void prefill(std::span<Answer> group, KvCache& cache) const {
+    const int64_t common = common_tokens(group);
+    std::vector<PassSegment> pass;
+    fill(group[0], 0, common, pass, cache);
+    flush(pass, cache);
+    for (size_t slot = 1; slot < group.size() && common > 0; ++slot) {
+      cache.copy_prefix(0, static_cast<int64_t>(slot), common);
+      group[slot].cached = common;
+    }
+    for (size_t slot = 0; slot < group.size(); ++slot)
+      fill(group[slot], static_cast<int64_t>(slot), cached_prompt(group[slot]), pass, cache);
+    flush(pass, cache);
+  }
+
+  // Puts the prompt up to `end` into passes and runs those that are full.
+  void fill(Answer& answer, int64_t slot, int64_t end, std::vector<PassSegment>& pass,
+            KvCache& cache) const {
+    while (answer.cached < end) {
+      int64_t room = input_.batch_tokens;
+      for (const PassSegment& segment : pass) room -= static_cast<int64_t>(segment.ids.size());
+      const auto from = answer.prompt.begin() + answer.cached;
+      const int64_t count = std::min(end - answer.cached, room);
+      pass.push_back({.slot = slot, .past = answer.cached, .ids = {from, from + count}});
+      answer.cached += count;
+      if (count == room) flush(pass, cache);
+    }
+  }
+
+  void flush(std::vector<PassSegment>& pass, KvCache& cache) const {
+    if (pass.empty()) return;
+    throw_if_stopped();
+    run_prefill(input_.model, cache, pass);
+    pass.clear();
+  }
+
+  // One pass over the last token of each unfinished answer.
   bool step(std::span<Answer> group, KvCache& cache) const {
     std::vector<PassSegment> segments;
     std::vector<Answer*> owners;
     for (size_t slot = 0; slot < group.size(); ++slot) {
       Answer& answer = group[slot];
-      if (answer.finished || static_cast<int64_t>(answer.ids.size()) >= recipe_.max_tokens)
-        continue;
-      const auto prompt = static_cast<int64_t>(answer.prompt.size());
-      const auto written = static_cast<int64_t>(answer.ids.size());
-      PassSegment segment{.slot = static_cast<int64_t>(slot),
-                          .past = written == 0 ? 0 : prompt + written - 1,
-                          .ids = {}};
-      segment.ids = written == 0 ? answer.prompt : std::vector<TokenId>{answer.ids.back()};
-      segments.push_back(std::move(segment));
+      if (answer.finished || answer.written >= recipe_.max_tokens) continue;
+      segments.push_back(
+          {.slot = static_cast<int64_t>(slot), .past = answer.cached, .ids = {answer.last}});
       owners.push_back(&answer);
     }
     if (segments.empty()) return false;
@@ -131,17 +190,13 @@ class Generation {
   }
 
   void take(Answer& answer, TokenId id) const {
-    if (std::find(end_tokens_.begin(), end_tokens_.end(), id) != end_tokens_.end()) {
-      answer.finished = true;
-      return;
-    }
-    answer.ids.push_back(id);
-    answer.text = input_.tools.tokenizer->decode(answer.ids, DecodeSpecial::kSkip);
-    size_t cut = std::string::npos;
-    for (const std::string& stop : recipe_.stop) cut = std::min(cut, answer.text.find(stop));
-    if (cut == std::string::npos) return;
-    answer.text.resize(cut);
-    answer.finished = true;
+    ++answer.cached;
+    answer.last = id;
+    answer.finished = std::find(end_tokens_.begin(), end_tokens_.end(), id) != end_tokens_.end();
+    if (answer.finished) return;
+    ++answer.written;
+    answer.text += answer.stops.push(answer.decoder.push(id));
+    answer.finished = answer.stops.stopped();
   }
 
   RowScores score_row(const EvalRow& row, const std::string& prompt, const Answer& answer) const {

@@ -123,18 +123,6 @@ Interval mean_interval(const RatioEstimate& ratio, const MetricDefinition& metri
           finish(std::min(ratio.value + half, most), metric)};
 }
 
-void require_same_rows(const TaskScores& task, const TaskScores& baseline) {
-  const auto digest = [](const RowScores& a, const RowScores& b) { return a.digest == b.digest; };
-  if (std::equal(task.rows.begin(), task.rows.end(), baseline.rows.begin(), baseline.rows.end(),
-                 digest))
-    return;
-  throw Error({.what = "the baseline was evaluated on other rows",
-               .where = "task " + task.name,
-               .expected = cat(task.rows.size(), " rows"),
-               .found = cat(baseline.rows.size(), " rows"),
-               .hint = "evaluate both on the same data with the same limit"});
-}
-
 double mcnemar(const TaskScores& task, const TaskScores& baseline, const MetricDefinition& metric) {
   if (metric.shape != Shape::kRate) return std::nan("");
   int64_t won = 0, lost = 0;
@@ -218,9 +206,32 @@ MetricValue evaluate_metric(const TaskScores& task, const MetricDefinition& metr
   return result;
 }
 
+void require_same_kind(const TaskScores& baseline, TaskKind kind) {
+  if (baseline.kind == kind) return;
+  throw Error({.what = "the baseline's task is of another kind",
+               .where = "task " + baseline.name,
+               .expected = to_string(kind),
+               .found = to_string(baseline.kind)});
+}
+
+void require_same_rows(const TaskScores& baseline, const std::vector<std::string>& digests) {
+  const auto same = [](const RowScores& row, const std::string& digest) {
+    return row.digest == digest;
+  };
+  if (std::equal(baseline.rows.begin(), baseline.rows.end(), digests.begin(), digests.end(), same))
+    return;
+  throw Error({.what = "the baseline was evaluated on other rows",
+               .where = "task " + baseline.name,
+               .expected = cat(digests.size(), " rows"),
+               .found = cat(baseline.rows.size(), " rows"),
+               .hint = "evaluate both on the same data with the same limit"});
+}
+
 PairedDifference compare_metric(const TaskScores& task, const TaskScores& baseline,
                                 const MetricDefinition& metric, const BootstrapOptions& options) {
-  require_same_rows(task, baseline);
+  std::vector<std::string> digests;
+  for (const RowScores& row : task.rows) digests.push_back(row.digest);
+  require_same_rows(baseline, digests);
   const Statistic own = statistic_of(task, metric), other = statistic_of(baseline, metric);
   const std::vector<double> once(task.rows.size(), 1.0);
   PairedDifference result{.value = own(once), .baseline = other(once), .interval = {}};
@@ -255,6 +266,11 @@ Json label_report(const TaskScores& task) {
           {"majority",
            {{"label", task.labels[static_cast<size_t>(top - counts.gold.begin())]},
             {"acc", *top / static_cast<double>(gold.size())}}}};
+}
+
+double number_or_nan(const Json& object, const std::string& key, const std::string& where) {
+  const bool unknown = object.is_object() && object.contains(key) && object.at(key).is_null();
+  return unknown ? std::nan("") : json_get<double>(object, key, where);
 }
 
 Json metric_json(const MetricValue& value, const MetricDefinition& metric) {

@@ -63,6 +63,10 @@ struct PairedDifference {
   Interval interval;   // of the difference, bootstrap over clusters
   double p_value = 0;  // McNemar's exact test for rates (rows taken as independent), else NaN
 };
+// Throw gradus::Error when a baseline's task is of another kind, or holds other rows than those
+// with these digests in this order.
+void require_same_kind(const TaskScores& baseline, TaskKind kind);
+void require_same_rows(const TaskScores& baseline, const std::vector<std::string>& digests);
 // Throws gradus::Error when the two do not hold the same rows.
 PairedDifference compare_metric(const TaskScores& task, const TaskScores& baseline,
                                 const MetricDefinition& metric, const BootstrapOptions& options);
@@ -72,6 +76,8 @@ PairedDifference compare_metric(const TaskScores& task, const TaskScores& baseli
 Json label_report(const TaskScores& task);
 
 Json metric_json(const MetricValue& value, const MetricDefinition& metric);
+// A number that may be null: JSON has no other way to write one that is not finite. Then NaN.
+double number_or_nan(const Json& object, const std::string& key, const std::string& where);
 // Per-row numbers as lines of samples.jsonl and back.
 Json sample_json(const TaskScores& task, const RowScores& row);
 std::map<std::string, TaskScores> read_samples(const fs::path& file, const Json& results);

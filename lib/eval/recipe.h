@@ -98,6 +98,7 @@ struct GenerationRecipe {
     v("max_tokens", max_tokens, "longest answer", rule::at_least(1), rule::unit("tokens"));
     v("stop", stop, "texts that end an answer and are cut off, besides the end token");
   }
+  void check(Problems& problems) const;
 };
 
 struct TaskRecipe {
@@ -109,6 +110,9 @@ struct TaskRecipe {
   std::optional<PerplexityRecipe> perplexity = {};
   std::optional<MultipleChoiceRecipe> multiple_choice = {};
   std::optional<GenerationRecipe> generation = {};
+
+  // Whether all rows have the same choices.
+  bool shares_labels() const;
 
   template <class V>
   void visit(V& v) {
@@ -145,12 +149,30 @@ struct NoWorseRecipe {
   }
 };
 
+struct BetterRecipe {
+  std::string baseline;
+  double by = 0;
+  double by_ratio = 0;
+
+  template <class V>
+  void visit(V& v) {
+    v("baseline", baseline, "name of an entry of baselines", rule::required);
+    v("by", by, "the improvement must be more than this, in units of the metric",
+      rule::at_least(0));
+    v("by_ratio", by_ratio, "the same as a share of the baseline's value", rule::at_least(0));
+  }
+};
+
 struct GateRecipe {
   std::string name;
   std::string metric;
   std::optional<double> minimum = {};
   std::optional<double> maximum = {};
   std::optional<NoWorseRecipe> no_worse_than = {};
+  std::optional<BetterRecipe> better_than = {};
+
+  // The baseline that the gate compares with; empty for a bound.
+  const std::string& baseline() const;
 
   template <class V>
   void visit(V& v) {
@@ -161,7 +183,8 @@ struct GateRecipe {
       rule::required);
     v("minimum", minimum, "the least value accepted");
     v("maximum", maximum, "the greatest value accepted");
-    v("no_worse_than", no_worse_than, "compare with the same metric of a baseline");
+    v("no_worse_than", no_worse_than, "at least as good as the same metric of a baseline");
+    v("better_than", better_than, "better than the same metric of a baseline; equal is refused");
   }
   void check(Problems& problems) const;
 };

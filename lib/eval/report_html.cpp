@@ -65,7 +65,7 @@ std::vector<const ReportRow*> best_rows(const Report& report) {
   std::vector<const ReportRow*> best(report.columns.size(), nullptr);
   for (size_t i = 0; i < best.size(); ++i) {
     for (const ReportRow& row : report.rows) {
-      if (row.reference || !row.cells[i]) continue;
+      if (row.reference || !row.cells[i] || !std::isfinite(row.cells[i]->value)) continue;
       const double sign = report.columns[i].higher_is_better ? 1 : -1;
       if (!best[i] || sign * row.cells[i]->value > sign * best[i]->cells[i]->value) best[i] = &row;
     }
@@ -141,12 +141,18 @@ struct Point {
   MetricValue quality;
 };
 
+bool is_finite(const MetricValue& metric) {
+  return std::isfinite(metric.value) && std::isfinite(metric.interval.low) &&
+         std::isfinite(metric.interval.high);
+}
+
 std::vector<Point> plotted_points(const Report& report) {
   std::vector<Point> points;
   if (!report.quality) return points;
   for (const ReportRow& row : report.rows) {
     const auto cost = cost_of(report, row);
-    if (!row.reference && cost && row.cells[*report.quality])
+    if (!row.reference && cost && row.cells[*report.quality] &&
+        is_finite(*row.cells[*report.quality]))
       points.push_back({&row, *cost, *row.cells[*report.quality]});
   }
   return points;

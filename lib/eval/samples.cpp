@@ -14,7 +14,7 @@ RowScores row_from_json(const Json& sample, const std::string& where) {
   const Json scores = json_get<Json>(sample, "scores", where);
   if (!scores.is_object()) json_wrong_type(scores, "scores", "an object", where);
   for (const auto& [name, value] : scores.items())
-    row.scores[name] = json_get<double>(scores, name, where);
+    row.scores[name] = number_or_nan(scores, name, where);
   return row;
 }
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "eval/shared_prefix.h"
@@ -25,8 +26,9 @@ at::Tensor to_tensor(std::vector<int64_t> values, c10::Device device) {
       .to(device);
 }
 
-at::Tensor hidden_states(const Transformer& model, const FlatRequests& flat) {
-  SharedPrefixAttention attention(flat.layout);
+at::Tensor hidden_states(const Transformer& model, const FlatRequests& flat,
+                         const KeptPrefix& kept) {
+  SharedPrefixAttention attention(flat.layout, kept);
   return model.forward(to_tensor({flat.ids.begin(), flat.ids.end()}, model.device()),
                        to_tensor(flat.positions, model.device()), attention);
 }
@@ -85,9 +87,23 @@ void score_block(const Transformer& model, const at::Tensor& hidden, const FlatR
   }
 }
 
-void score_pass(const Transformer& model, const FlatRequests& flat, Scores& scores) {
+// Keys and values of the common beginning, in a pass of its own.
+KeptPrefix keep_prefix(const Transformer& model, const std::vector<TokenId>& ids) {
+  KeptPrefix kept;
+  if (ids.empty()) return kept;
   const at::NoGradGuard no_gradients;
-  const at::Tensor hidden = hidden_states(model, flat);
+  std::vector<int64_t> positions(ids.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  KeepingAttention attention(kept);
+  model.forward(to_tensor({ids.begin(), ids.end()}, model.device()),
+                to_tensor(positions, model.device()), attention);
+  return kept;
+}
+
+void score_pass(const Transformer& model, const FlatRequests& flat, const KeptPrefix& kept,
+                Scores& scores) {
+  const at::NoGradGuard no_gradients;
+  const at::Tensor hidden = hidden_states(model, flat, kept);
   const int64_t most_rows = rows_per_block(model.config().vocab_size);
   for (size_t first = 0; first < flat.wanted.size();) {
     const Block block = next_block(flat.wanted, first, most_rows);
@@ -102,24 +118,28 @@ Scores score_requests(const Transformer& model, const std::vector<ScoreRequest>&
                       const ScoreOptions& options) {
   Scores scores;
   for (const ScoreRequest& request : requests) scores.emplace_back(request.continuations.size());
+  const CommonPrefix common = common_prefix(requests);
+  const KeptPrefix kept = keep_prefix(model, common.ids);
+  if (options.progress) options.progress(static_cast<int64_t>(common.ids.size()));
   for (size_t next = 0; next < requests.size();) {
     throw_if_stopped();
     FlatRequests flat;
     do {
-      append_request(requests[next], static_cast<int64_t>(next), flat);
+      append_request(requests[next], static_cast<int64_t>(next), common.shared[next], flat);
       ++next;
-    } while (next < requests.size() &&
-             static_cast<int64_t>(flat.ids.size()) + flat_tokens(requests[next]) <=
-                 options.batch_tokens);
-    score_pass(model, flat, scores);
+    } while (next < requests.size() && static_cast<int64_t>(flat.ids.size()) +
+                                               flat_tokens(requests[next]) - common.shared[next] <=
+                                           options.batch_tokens);
+    score_pass(model, flat, kept, scores);
     if (options.progress) options.progress(static_cast<int64_t>(flat.ids.size()));
   }
   return scores;
 }
 
 int64_t computed_tokens(const std::vector<ScoreRequest>& requests) {
-  int64_t total = 0;
-  for (const ScoreRequest& request : requests) total += flat_tokens(request);
+  const CommonPrefix common = common_prefix(requests);
+  auto total = static_cast<int64_t>(common.ids.size());
+  for (size_t i = 0; i < requests.size(); ++i) total += flat_tokens(requests[i]) - common.shared[i];
   return total;
 }
 

@@ -3,8 +3,9 @@
 //
 // A prompt is computed once for all of its continuations: in the flat tokens of a pass it is
 // followed by the continuations side by side, each of which sees the prompt and itself. What all
-// continuations begin with counts to the prompt. Passes are filled in the order of the requests,
-// so the result does not depend on timing.
+// continuations begin with counts to the prompt. What many prompts begin with (few-shot examples)
+// is computed once and its keys and values are kept for the passes of these prompts. Passes are
+// filled in the order of the requests, so the result does not depend on timing.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ std::vector<std::vector<SequenceScore>> score_requests(const Transformer& model,
                                                        const std::vector<ScoreRequest>& requests,
                                                        const ScoreOptions& options);
 
-// Tokens that the requests put through the model.
+// Tokens that score_requests puts through the model.
 int64_t computed_tokens(const std::vector<ScoreRequest>& requests);
 
 }  // namespace gradus

@@ -5,6 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "base/error.h"
@@ -39,24 +40,38 @@ void check_request(const ScoreRequest& request) {
   }
 }
 
-// Which keys the branch tokens see: the prefix, and their own branch up to themselves.
-at::Tensor branch_mask(const SharedPrefix& part, int64_t window) {
-  const int64_t rows = part.tokens() - part.prefix;
-  at::Tensor mask = at::zeros({rows, part.tokens()}, at::kBool);
-  auto* out = mask.data_ptr<bool>();
-  int64_t branch_start = 0;
-  for (const int64_t length : part.branches) {
-    for (int64_t i = 0; i < length; ++i) {
-      bool* row = out + (branch_start + i) * part.tokens();
-      const int64_t first = window > 0 ? part.prefix + i - window + 1 : 0;  // a position
-      std::fill(row + std::clamp<int64_t>(first, 0, part.prefix), row + part.prefix, true);
-      const int64_t own = std::max<int64_t>(first - part.prefix, 0);
-      std::fill(row + part.prefix + branch_start + own, row + part.prefix + branch_start + i + 1,
-                true);
+// Which keys the rows of a part see: what stands before, and their own branch up to themselves.
+// Rows begin with the branches when nothing is kept, since a kernel does the rest; else with the
+// prefix, which is then the first branch.
+at::Tensor visible_keys(const SharedPrefix& part, int64_t window) {
+  std::vector<int64_t> runs = part.branches;
+  if (part.kept > 0) runs.insert(runs.begin(), part.prefix);
+  const int64_t keys = part.kept + part.tokens();
+  at::Tensor mask =
+      at::zeros({std::accumulate(runs.begin(), runs.end(), int64_t{0}), keys}, at::kBool);
+  bool* row = mask.data_ptr<bool>();
+  int64_t run_start =
+      part.kept > 0 ? part.kept : part.prefix;  // a key, and for the first a position
+  for (size_t run = 0; run < runs.size(); ++run) {
+    const bool is_prefix = part.kept > 0 && run == 0;
+    const int64_t before = is_prefix ? part.kept : part.kept + part.prefix;  // keys that all see
+    for (int64_t i = 0; i < runs[run]; ++i, row += keys) {
+      const int64_t first = window > 0 ? before + i - window + 1 : 0;  // a position
+      std::fill(row + std::clamp<int64_t>(first, 0, before), row + before, true);
+      const int64_t own = std::max<int64_t>(first - before, 0);
+      std::fill(row + run_start + own, row + run_start + i + 1, true);
     }
-    branch_start += length;
+    run_start += runs[run];
   }
   return mask;
+}
+
+// Sharing fewer tokens than this costs more than it saves: masked attention is slower.
+constexpr size_t kLeastShared = 32;
+
+size_t equal_start(const std::vector<TokenId>& a, const std::vector<TokenId>& b) {
+  const auto end = a.begin() + static_cast<ptrdiff_t>(std::min(a.size(), b.size()) - 1);
+  return static_cast<size_t>(std::mismatch(a.begin(), end, b.begin()).first - a.begin());
 }
 
 }  // namespace
@@ -73,18 +88,42 @@ int64_t flat_tokens(const ScoreRequest& request) {
   return static_cast<int64_t>(total);
 }
 
-void append_request(const ScoreRequest& request, int64_t number, FlatRequests& flat) {
+CommonPrefix common_prefix(const std::vector<ScoreRequest>& requests) {
+  CommonPrefix common{.ids = {}, .shared = std::vector<int64_t>(requests.size(), 0)};
+  if (requests.empty()) return common;
+  for (const ScoreRequest& request : requests) check_request(request);
+  const std::vector<TokenId>& first = requests.front().prompt;
+  std::vector<size_t> equal;
+  for (const ScoreRequest& request : requests) equal.push_back(equal_start(first, request.prompt));
+  std::vector<size_t> sorted = equal;
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  size_t length = 0, most_saved = 0;
+  for (size_t i = 1; i < sorted.size(); ++i) {  // i others share the first sorted[i] tokens
+    if (sorted[i] < kLeastShared || sorted[i] * i <= most_saved) continue;
+    length = sorted[i];
+    most_saved = sorted[i] * i;
+  }
+  if (length == 0) return common;
+  common.ids.assign(first.begin(), first.begin() + static_cast<ptrdiff_t>(length));
+  for (size_t i = 0; i < requests.size(); ++i)
+    common.shared[i] = equal[i] >= length ? static_cast<int64_t>(length) : 0;
+  return common;
+}
+
+void append_request(const ScoreRequest& request, int64_t number, int64_t kept, FlatRequests& flat) {
   check_request(request);
   const size_t shared = shared_length(request);
   const auto& continuations = request.continuations;
   SharedPrefix part{.start = static_cast<int64_t>(flat.ids.size()),
-                    .prefix = static_cast<int64_t>(request.prompt.size() + shared)};
+                    .kept = kept,
+                    .prefix = static_cast<int64_t>(request.prompt.size() + shared) - kept};
   const auto put = [&](TokenId id, size_t position) {
     flat.ids.push_back(id);
     flat.positions.push_back(static_cast<int64_t>(position));
   };
   const auto last_row = [&] { return static_cast<int64_t>(flat.ids.size()) - 1; };
-  for (size_t i = 0; i < request.prompt.size(); ++i) put(request.prompt[i], i);
+  for (auto i = static_cast<size_t>(kept); i < request.prompt.size(); ++i)
+    put(request.prompt[i], i);
   for (size_t i = 0; i < shared; ++i) {
     flat.wanted.push_back({last_row(), continuations.front()[i], number, -1});
     put(continuations.front()[i], request.prompt.size() + i);
@@ -102,33 +141,55 @@ void append_request(const ScoreRequest& request, int64_t number, FlatRequests& f
   flat.layout.push_back(std::move(part));
 }
 
-SharedPrefixAttention::SharedPrefixAttention(std::vector<SharedPrefix> layout)
-    : layout_(std::move(layout)), mask_windows_(layout_.size(), -1) {}
+at::Tensor KeepingAttention::attend(int64_t, const at::Tensor& q, const at::Tensor& k,
+                                    const at::Tensor& v, const ops::AttentionOptions& options) {
+  kept_.keys.push_back(k.contiguous());
+  kept_.values.push_back(v.contiguous());
+  return ops::packed_attention(q, k, v, {0, q.size(0)}, options);
+}
+
+SharedPrefixAttention::SharedPrefixAttention(std::vector<SharedPrefix> layout,
+                                             const KeptPrefix& kept)
+    : layout_(std::move(layout)), kept_(kept), mask_windows_(layout_.size(), -1) {}
 
 const at::Tensor& SharedPrefixAttention::mask(size_t part, int64_t window, c10::Device device) {
   if (mask_windows_[part] != window) {
-    layout_[part].mask = branch_mask(layout_[part], window).to(device);
+    layout_[part].mask = visible_keys(layout_[part], window).to(device);
     mask_windows_[part] = window;
   }
   return layout_[part].mask;
 }
 
-at::Tensor SharedPrefixAttention::attend(int64_t, const at::Tensor& q, const at::Tensor& k,
+void SharedPrefixAttention::attend_part(size_t number, int64_t layer,
+                                        const std::array<at::Tensor, 3>& qkv,
+                                        const ops::AttentionOptions& options,
+                                        std::vector<at::Tensor>& out) {
+  const SharedPrefix& part = layout_[number];
+  const auto& [q, k, v] = qkv;  // of the part's tokens
+  const auto masked = [&](const at::Tensor& queries, const at::Tensor& keys,
+                          const at::Tensor& values) {
+    out.push_back(ops::masked_attention(queries, keys, values,
+                                        mask(number, options.window, q.device()), options));
+  };
+  if (part.kept > 0) {
+    const auto at = static_cast<size_t>(layer);
+    return masked(q, at::cat({kept_.keys[at], k}, 0), at::cat({kept_.values[at], v}, 0));
+  }
+  const auto prefix = [&](const at::Tensor& x) { return x.narrow(0, 0, part.prefix); };
+  out.push_back(ops::packed_attention(prefix(q), prefix(k), prefix(v), {0, part.prefix}, options));
+  const int64_t branched = part.tokens() - part.prefix;
+  if (branched > 0) masked(q.narrow(0, part.prefix, branched), k, v);
+}
+
+at::Tensor SharedPrefixAttention::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
                                          const at::Tensor& v,
                                          const ops::AttentionOptions& options) {
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < layout_.size(); ++i) {
-    const SharedPrefix& part = layout_[i];
-    const int64_t all = part.tokens(), branched = all - part.prefix;
-    const auto rows = [&](const at::Tensor& x, int64_t from, int64_t count) {
-      return x.narrow(0, part.start + from, count);
+    const auto rows = [&](const at::Tensor& x) {
+      return x.narrow(0, layout_[i].start, layout_[i].tokens());
     };
-    parts.push_back(ops::packed_attention(rows(q, 0, part.prefix), rows(k, 0, part.prefix),
-                                          rows(v, 0, part.prefix), {0, part.prefix}, options));
-    if (branched == 0) continue;
-    parts.push_back(ops::masked_attention(rows(q, part.prefix, branched), rows(k, 0, all),
-                                          rows(v, 0, all), mask(i, options.window, q.device()),
-                                          options));
+    attend_part(i, layer, {rows(q), rows(k), rows(v)}, options, parts);
   }
   return at::cat(parts, 0);
 }

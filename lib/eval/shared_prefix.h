@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How one request lies in the flat tokens of a pass: a shared prefix, then its branches side by
-// side, and the attention that keeps the branches apart.
+// side, and the attention that keeps the branches apart. Before the prefix may stand tokens that
+// many requests begin with; these are not in the pass, but their keys and values are kept.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -21,10 +23,13 @@ struct WantedToken {
 
 struct SharedPrefix {
   int64_t start = 0;                   // first flat token
+  int64_t kept = 0;                    // tokens before it whose keys and values are kept
   int64_t prefix = 0;                  // tokens of the prefix
   std::vector<int64_t> branches = {};  // lengths of the branches, behind each other
-  at::Tensor mask = {};                // [branch tokens, prefix + branch tokens] bool, per window
-  int64_t tokens() const;
+  // bool, per window: without kept tokens [branch tokens, tokens()], else [tokens(), kept +
+  // tokens()].
+  at::Tensor mask = {};
+  int64_t tokens() const;  // without the kept ones
 };
 
 // The flat tokens of some requests. Rows of `wanted` ascend.
@@ -35,20 +40,50 @@ struct FlatRequests {
   std::vector<WantedToken> wanted;
 };
 
-// Tokens that a request takes in a pass.
+// The beginning of the first request's prompt whose sharing saves most, and how much of each
+// request it covers: all of it or nothing. Empty when sharing does not pay.
+struct CommonPrefix {
+  std::vector<TokenId> ids;
+  std::vector<int64_t> shared;  // per request: ids.size() or 0
+};
+CommonPrefix common_prefix(const std::vector<ScoreRequest>& requests);
+
+// Keys and values of the common prefix, [tokens, Hkv, Dh] per layer.
+struct KeptPrefix {
+  std::vector<at::Tensor> keys, values;
+};
+
+// Tokens that a request takes in a pass when none are kept.
 int64_t flat_tokens(const ScoreRequest& request);
-void append_request(const ScoreRequest& request, int64_t number, FlatRequests& flat);
+// `kept` leading tokens of the prompt are left out of the pass; fewer than the prompt has.
+void append_request(const ScoreRequest& request, int64_t number, int64_t kept, FlatRequests& flat);
+
+// One causal sequence whose keys and values are kept, layer by layer.
+class KeepingAttention : public Attention {
+ public:
+  explicit KeepingAttention(KeptPrefix& kept) : kept_(kept) {}
+  at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const ops::AttentionOptions& options) override;
+
+ private:
+  KeptPrefix& kept_;
+};
 
 class SharedPrefixAttention : public Attention {
  public:
-  explicit SharedPrefixAttention(std::vector<SharedPrefix> layout);
+  // `kept` must outlive it.
+  SharedPrefixAttention(std::vector<SharedPrefix> layout, const KeptPrefix& kept);
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
 
  private:
   const at::Tensor& mask(size_t part, int64_t window, c10::Device device);
 
+  void attend_part(size_t part, int64_t layer, const std::array<at::Tensor, 3>& qkv,
+                   const ops::AttentionOptions& options, std::vector<at::Tensor>& out);
+
   std::vector<SharedPrefix> layout_;
+  const KeptPrefix& kept_;
   std::vector<int64_t> mask_windows_;  // the window that a part's mask was made for
 };
 

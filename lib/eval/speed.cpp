@@ -38,14 +38,18 @@ std::vector<int32_t> prompt_ids(int64_t count, int64_t vocabulary) {
 
 }  // namespace
 
+void check_speed(const SpeedRecipe& recipe, const ModelConfig& config) {
+  const int64_t length = recipe.prompt_tokens + recipe.new_tokens;
+  if (length <= config.max_position_embeddings) return;
+  throw Error({.what = "is longer than the model's positions",
+               .where = "speed.prompt_tokens + speed.new_tokens",
+               .expected = cat("at most ", config.max_position_embeddings),
+               .found = cat(length)});
+}
+
 Json measure_speed(const Transformer& model, const SpeedRecipe& recipe) {
-  const int64_t capacity = recipe.prompt_tokens + recipe.new_tokens;
-  if (capacity > model.config().max_position_embeddings)
-    throw Error({.what = "is longer than the model's positions",
-                 .where = "speed.prompt_tokens + speed.new_tokens",
-                 .expected = cat("at most ", model.config().max_position_embeddings),
-                 .found = cat(capacity)});
-  KvCache cache(model.config(), {.slots = 1, .capacity = capacity}, model.dtype(), model.device());
+  KvCache cache(model.config(), {.slots = 1, .capacity = recipe.prompt_tokens + recipe.new_tokens},
+                model.dtype(), model.device());
   const std::vector<int32_t> prompt = prompt_ids(recipe.prompt_tokens, model.config().vocab_size);
   std::vector<double> prefill, decode;
   for (int64_t run = 0; run <= recipe.repeats; ++run) {  // the first one warms up

@@ -96,7 +96,7 @@ struct Engine::State {
 
   void loop();
   void admit();
-  void apply_cancellations();
+  bool apply_cancellations();
   std::vector<PassSegment> next_pass(std::vector<Running*>* owners);
   void step(const std::vector<PassSegment>& segments, const std::vector<Running*>& owners);
   void fail_all(const std::string& message);
@@ -139,14 +139,18 @@ void Engine::State::admit() {
   }
 }
 
-void Engine::State::apply_cancellations() {
+// Whether the engine stops; `stopping` is read once, so that everything is cancelled when it is
+// set.
+bool Engine::State::apply_cancellations() {
   std::set<uint64_t> numbers;
   std::deque<Waiting> dropped;
+  bool stop = false;
   {
     const std::lock_guard lock(mutex);
+    stop = stopping;
     numbers.swap(cancelled);
     for (auto it = waiting.begin(); it != waiting.end();) {
-      const bool gone = stopping || numbers.contains(it->number);
+      const bool gone = stop || numbers.contains(it->number);
       if (gone) dropped.push_back(std::move(*it));
       it = gone ? waiting.erase(it) : it + 1;
     }
@@ -154,9 +158,10 @@ void Engine::State::apply_cancellations() {
   for (const Waiting& request : dropped)
     request.callback({.token = nullptr, .finish = FinishReason::kCancelled, .error = {}});
   for (const auto& entry : running) {
-    if (stopping || numbers.contains(entry->number)) report(*entry, FinishReason::kCancelled);
+    if (stop || numbers.contains(entry->number)) report(*entry, FinishReason::kCancelled);
   }
   retire();
+  return stop;
 }
 
 // Every decoding request's token, and prompt chunks up to the budget, oldest first.
@@ -227,11 +232,11 @@ void Engine::State::loop() {
         return stopping || !running.empty() || !waiting.empty() || !cancelled.empty();
       });
     }
-    apply_cancellations();
+    const bool stop = apply_cancellations();
     publish(-1);
+    if (stop) return;
     {
       const std::lock_guard lock(mutex);
-      if (stopping) return;
       if (running.empty()) last_step = Clock::now();  // was idle, not stuck
     }
     admit();
@@ -314,28 +319,5 @@ EngineStatus Engine::status() const {
 }
 
 const EngineOptions& Engine::options() const { return state_->options; }
-
-std::vector<GeneratedToken> generate(const Transformer& model, const GenerationRequest& request,
-                                     int64_t context_length) {
-  check_request(request, context_length, model.config().vocab_size);
-  const int64_t capacity = static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
-  KvCache cache(model.config(), {.slots = 1, .capacity = capacity}, model.dtype(), model.device());
-  std::vector<GeneratedToken> tokens;
-  Running entry{.request = request,
-                .callback =
-                    [&tokens](const GenerationEvent& event) {
-                      if (event.token) tokens.push_back(*event.token);
-                    },
-                .sampler = Sampler(request.sampling),
-                .pending = request.prompt};
-  while (!entry.finished) {
-    const at::Tensor logits =
-        run_pass(model, cache, {{.slot = 0, .past = entry.cached, .ids = entry.pending}});
-    entry.cached += static_cast<int64_t>(entry.pending.size());
-    entry.pending.clear();
-    take_token(entry, {logits.const_data_ptr<float>(), static_cast<size_t>(logits.size(1))});
-  }
-  return tokens;
-}
 
 }  // namespace gradus

@@ -35,7 +35,7 @@ class Engine {
  public:
   // The model is shared and never changed.
   Engine(std::shared_ptr<const Transformer> model, const EngineOptions& options);
-  ~Engine();  // cancels what is running
+  ~Engine();  // everything that has not ended is cancelled, with its last callback
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -53,20 +53,5 @@ class Engine {
   struct State;
   std::unique_ptr<State> state_;
 };
-
-// Blocking use without a thread of its own: eval, tools.
-std::vector<GeneratedToken> generate(const Transformer& model, const GenerationRequest& request,
-                                     int64_t context_length);
-
-struct ContinuationScore {
-  double log_prob = 0;  // sum over the continuation's tokens
-  bool greedy = false;  // every token was the most likely one
-};
-
-// Log-likelihoods of several continuations of one prompt; the prompt is computed once. The prompt
-// needs at least one token. prompt + continuation must fit `context_length`.
-std::vector<ContinuationScore> score_continuations(
-    const Transformer& model, const std::vector<int32_t>& prompt,
-    const std::vector<std::vector<int32_t>>& continuations);
 
 }  // namespace gradus

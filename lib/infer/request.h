@@ -17,7 +17,10 @@ struct SamplingOptions {
   double min_p = 0.0;
   double frequency_penalty = 0.0;
   double presence_penalty = 0.0;
-  uint64_t seed = 0;  // a request's tokens depend on its seed, never on what runs beside it
+  // The draw at each position depends on the seed and the position alone. The logits it is applied
+  // to are equal to the last bit only between passes of equal shape: products of few and of many
+  // rows are summed in different orders, so what runs beside a request can turn a near tie.
+  uint64_t seed = 0;
 };
 
 struct GenerationRequest {

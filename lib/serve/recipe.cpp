@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/recipe.h"
 
+#include "serve/http/asio.h"
+#include "serve/http/message.h"
+
 namespace gradus {
 
+// Any other name is whatever its owner's name server says, 127.example.org too.
 bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+  if (equal_ignoring_case(host, "localhost")) return true;
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  error_code error;
+  const auto address =
+      asio::ip::make_address(bracketed ? host.substr(1, host.size() - 2) : host, error);
+  return !error && address.is_loopback();
 }
 
 void ServeRecipe::check(Problems& problems) const {

@@ -54,7 +54,9 @@ struct ServeLimitsRecipe {
     v("connections", connections, "most open connections", rule::in_range(1, 65536));
     v("unsent_bytes", unsent_bytes, "a client that leaves more of a stream unread is cut off",
       rule::in_range(1024, 1 << 30));
-    v("read_seconds", read_seconds, "a request must arrive within this time", rule::positive);
+    v("read_seconds", read_seconds,
+      "the headers of a request, and then its body, must each arrive within this time",
+      rule::positive);
     v("write_seconds", write_seconds, "longest wait for a client that does not read",
       rule::positive);
     v("idle_seconds", idle_seconds, "longest pause between requests of a connection",
@@ -132,7 +134,8 @@ struct ServeRecipe {
   void check(Problems& problems) const;
 };
 
-// Whether `host` can be reached from this machine only.
+// Whether `host` is "localhost" or a loopback address (also in brackets): reached from this machine
+// only.
 bool is_loopback(const std::string& host);
 
 }  // namespace gradus

@@ -42,7 +42,7 @@ struct LineageData {
 struct LineageGate {
   std::string name;
   std::string metric;
-  std::string rule;  // "minimum", "maximum", "no_worse_than"
+  std::string rule;  // "minimum", "maximum", "no_worse_than", "better_than"
   double bound = 0;
   double value = 0;
   bool passed = false;

@@ -4,7 +4,7 @@
 // depends on how it was divided.
 #include "serve/protocol/api_error.h"
 #include "serve/protocol/request.h"
-#include "serve/protocol/stop_matcher.h"
+#include "text/stop_matcher.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """gradus eval against lm-evaluation-harness's rules: re-implemented here on transformers, and the
-package itself where it is installed."""
+package itself."""
 
 import json
 import math
@@ -269,9 +269,19 @@ def test_greedy_generation_equals_transformers(evaluated, folder):
         assert sample["predicted_answer"] == tokenizer.decode(answer, skip_special_tokens=True)
 
 
+def test_a_stop_text_cuts_the_answer(gradus, evaluated, folder):
+    whole = [sample["predicted_answer"] for sample in evaluated[1]["write"]]
+    stop = next(match.group() for text in whole if (match := re.search("[a-z]{2}", text)))
+    done = gradus("eval", folder / "recipe.yaml", f"out={folder / 'stopped'}",
+                  f"tasks.4.generation.stop={json.dumps([stop])}")
+    assert done.returncode == 0, done.stderr
+    cut = [sample["predicted_answer"] for sample in read_out(folder / "stopped")[1]["write"]]
+    assert cut == [text.split(stop)[0] for text in whole] and cut != whole
+
+
 def test_the_package_itself_agrees(evaluated, folder):
-    huggingface = pytest.importorskip("lm_eval.models.huggingface")
     from lm_eval.api.instance import Instance
+    from lm_eval.models import huggingface
 
     model = huggingface.HFLM(pretrained=str(folder / "model"), dtype="float32", device="cpu",
                              max_length=CONTEXT, batch_size=1)
@@ -357,6 +367,10 @@ def test_compare_writes_one_table(gradus, evaluated, folder):
     ("gates=[{metric: rout.acc, minimum: 0}]", "did you mean route"),
     ("gates=[{metric: route.ac, minimum: 0}]", "did you mean acc"),
     ("gates=[{metric: route.acc}]", "exactly one of"),
+    ("gates=[{metric: choose.macro_f1, minimum: 0}]", "labels"),
+    ("gates=[{metric: model.weight_byte, minimum: 0}]", "did you mean weight_bytes"),
+    ("gates=[{metric: performance.decode_tokens, minimum: 0}]", "no such number"),
+    ("tasks.4.generation.stop=['']", "may not be empty"),
     ("baselines={b: .}", "not the out folder"),
 ])
 def test_bad_recipes_are_refused_in_one_line(gradus, evaluated, folder, change, message):

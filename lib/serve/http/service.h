@@ -52,7 +52,7 @@ struct HttpLimits {
   size_t max_header_bytes = 16 << 10;
   size_t max_headers = 100;
   size_t max_unsent_bytes = 1 << 20;  // of a stream
-  double read_seconds = 30;           // for headers and body together
+  double read_seconds = 30;           // for the headers, and again for the body
   double write_seconds = 30;          // without any progress
   double idle_seconds = 75;           // between requests
 };

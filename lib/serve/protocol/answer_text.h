@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "infer/request.h"
-#include "serve/protocol/stop_matcher.h"
+#include "text/stop_matcher.h"
 #include "text/tokenizer.h"
 
 namespace gradus {

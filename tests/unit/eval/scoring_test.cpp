@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/signals.h"
-#include "infer/engine.h"
+#include "eval/shared_prefix.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
 
@@ -51,6 +51,19 @@ std::vector<ScoreRequest> mixed_requests() {
           {some_ids(12, 90), {{6}, {7}}}};
 }
 
+// As few-shot prompts: a long common beginning, and one prompt that was cut at its start.
+std::vector<ScoreRequest> common_beginnings() {
+  std::vector<ScoreRequest> requests = mixed_requests();
+  for (ScoreRequest& request : requests) {
+    std::vector<TokenId> prompt = some_ids(70, 11);
+    prompt.insert(prompt.end(), request.prompt.begin(), request.prompt.end());
+    request.prompt = std::move(prompt);
+  }
+  requests[2].prompt.erase(requests[2].prompt.begin());
+  requests.push_back({some_ids(71, 11), {{4, 5}, {6}}});
+  return requests;
+}
+
 }  // namespace
 
 TEST_CASE("scores of shared prompts equal one full pass per continuation") {
@@ -69,6 +82,37 @@ TEST_CASE("scores of shared prompts equal one full pass per continuation") {
         CHECK(scores[r][c].log_prob == Approx(expected.log_prob).epsilon(1e-5));
         CHECK(scores[r][c].greedy == expected.greedy);
       }
+    }
+  }
+}
+
+TEST_CASE("what prompts begin with is computed once and changes no score") {
+  const auto requests = common_beginnings();
+  const CommonPrefix common = common_prefix(requests);
+  CHECK(common.ids == some_ids(70, 11));
+  CHECK(common.shared == std::vector<int64_t>{70, 70, 0, 70, 70, 70});
+  CHECK(common_prefix(mixed_requests()).ids.empty());
+  const int64_t window = GENERATE(0, 20, 75);
+  ModelConfig config = tiny_config();
+  config.layer_window.assign(3, window);
+  config.layer_window[1] = 0;
+  const Transformer plain = tiny_model();
+  Transformer model(config, at::kFloat, at::kCPU);
+  const at::NoGradGuard no_gradients;
+  const auto from = plain.named_tensors(), to = model.named_tensors();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].tensor).copy_(from[i].tensor);
+  int64_t reported = 0;
+  const auto scores = score_requests(model, requests,
+                                     {.batch_tokens = GENERATE(1, 60, 4096),
+                                      .progress = [&](int64_t tokens) { reported += tokens; }});
+  CHECK(reported == computed_tokens(requests));
+  for (size_t r = 0; r < requests.size(); ++r) {
+    for (size_t c = 0; c < scores[r].size(); ++c) {
+      const auto& request = requests[r];
+      CAPTURE(window, r, c);
+      CHECK(scores[r][c].log_prob ==
+            Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
+                .epsilon(1e-5));
     }
   }
 }
@@ -95,17 +139,6 @@ TEST_CASE("a sliding window hides the same keys in shared prompts as in plain se
     }
   }
   CHECK(change > 0.1);  // the window matters at all
-}
-
-TEST_CASE("the engine's scorer agrees") {
-  const Transformer model = tiny_model();
-  const auto requests = mixed_requests();
-  const auto scores = score_requests(model, requests, {});
-  for (size_t r = 0; r < requests.size(); ++r) {
-    const auto expected = score_continuations(model, requests[r].prompt, requests[r].continuations);
-    for (size_t c = 0; c < expected.size(); ++c)
-      CHECK(scores[r][c].log_prob == Approx(expected[c].log_prob).epsilon(1e-4));
-  }
 }
 
 TEST_CASE("empty requests are refused, and a stop request ends scoring") {

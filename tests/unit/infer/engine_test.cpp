@@ -3,7 +3,6 @@
 
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include "base/error.h"
 #include "infer/pass.h"
 #include "support/catch.h"
+#include "support/generate.h"
 #include "support/tiny_model.h"
 
 using namespace gradus;
@@ -84,23 +84,25 @@ TEST_CASE("cached decoding equals the full forward pass") {
   }
 }
 
-TEST_CASE("continuation scores equal the log probabilities of the full pass") {
-  const Transformer model = tiny_model();
-  const std::vector<int32_t> prompt = some_ids(17);
-  const std::vector<std::vector<int32_t>> continuations{{5}, {9, 11}, {120, 4, 77}};
-  const auto scores = score_continuations(model, prompt, continuations);
-  REQUIRE(scores.size() == 3);
-  for (size_t i = 0; i < 3; ++i) {
-    std::vector<int32_t> whole = prompt;
-    whole.insert(whole.end(), continuations[i].begin(), continuations[i].end());
-    const at::Tensor log_probs = at::log_softmax(full_logits(model, whole), -1);
-    double expected = 0;
-    for (size_t j = 0; j < continuations[i].size(); ++j) {
-      expected += log_probs[static_cast<int64_t>(prompt.size() + j) - 1][continuations[i][j]]
-                      .item<double>();
-    }
-    CHECK(scores[i].log_prob == Approx(expected).epsilon(1e-4));
-  }
+TEST_CASE("chunks of several sequences in one pass equal full passes, windows too") {
+  ModelConfig config = tiny_config("mistral");
+  config.layer_window = {6, 0, 9};
+  const Transformer plain = tiny_model(at::kFloat, "mistral");
+  Transformer model(config, at::kFloat, at::kCPU);
+  const at::NoGradGuard no_gradients;
+  const auto from = plain.named_tensors(), to = model.named_tensors();
+  for (size_t i = 0; i < from.size(); ++i) at::Tensor(to[i].tensor).copy_(from[i].tensor);
+  const std::vector<int32_t> a = some_ids(20, 3), b = some_ids(23, 50);
+  KvCache cache(model.config(), {.slots = 3, .capacity = 32}, model.dtype(), model.device());
+  run_prefill(model, cache,
+              {{.slot = 2, .past = 0, .ids = {a.begin(), a.begin() + 8}},
+               {.slot = 0, .past = 0, .ids = {b.begin(), b.begin() + 11}}});
+  const at::Tensor rows =
+      run_pass(model, cache,
+               {{.slot = 0, .past = 11, .ids = {b.begin() + 11, b.end()}, .all_rows = true},
+                {.slot = 2, .past = 8, .ids = {a.begin() + 8, a.end()}, .all_rows = true}});
+  CHECK(at::allclose(rows.narrow(0, 0, 12), full_logits(model, b).narrow(0, 11, 12), 1e-4, 1e-4));
+  CHECK(at::allclose(rows.narrow(0, 12, 12), full_logits(model, a).narrow(0, 8, 12), 1e-4, 1e-4));
 }
 
 TEST_CASE("the engine answers many requests as if each were alone") {
@@ -120,7 +122,7 @@ TEST_CASE("the engine answers many requests as if each were alone") {
     request.sampling.seed = static_cast<uint64_t>(i);
     const Collected collected = answers[static_cast<size_t>(i)].get();
     std::vector<int32_t> alone;
-    for (const GeneratedToken& token : generate(*model, request, 96)) alone.push_back(token.id);
+    for (const GeneratedToken& token : generate(*model, request)) alone.push_back(token.id);
     CHECK(collected.reason == FinishReason::kLength);
     CAPTURE(i);
     CHECK(collected.ids == alone);
@@ -130,7 +132,7 @@ TEST_CASE("the engine answers many requests as if each were alone") {
 
 TEST_CASE("a stop token ends the answer and is reported") {
   auto model = std::make_shared<const Transformer>(tiny_model());
-  const auto tokens = generate(*model, greedy(some_ids(6), 8), 64);
+  const auto tokens = generate(*model, greedy(some_ids(6), 8));
   GenerationRequest request = greedy(some_ids(6), 8);
   request.stop_tokens = {tokens[2].id};
   Engine engine(model, {.max_sequences = 1, .context_length = 64});
@@ -155,6 +157,28 @@ TEST_CASE("cancelling frees the slot for the next request") {
   engine.cancel(number);
   CHECK(finished.get_future().get() == FinishReason::kCancelled);
   CHECK(queued.get().reason == FinishReason::kLength);
+}
+
+TEST_CASE("an engine that goes away gives every request its last callback") {
+  auto model = std::make_shared<const Transformer>(tiny_model());
+  auto engine =
+      std::make_unique<Engine>(model, EngineOptions{.max_sequences = 1, .context_length = 250});
+  std::promise<void> started, cancelling;
+  std::atomic<bool> first = true;
+  const uint64_t running =
+      engine->submit(greedy(some_ids(4), 240), [&](const GenerationEvent& event) {
+        if (first.exchange(false)) started.set_value();
+        if (event.finish == FinishReason::kNone) return;
+        cancelling.set_value();  // the engine's end begins while this cancellation is under way
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      });
+  started.get_future().wait();
+  auto waiting = submit(*engine, greedy(some_ids(4), 3));
+  engine->cancel(running);
+  cancelling.get_future().wait();
+  engine.reset();
+  REQUIRE(waiting.wait_for(std::chrono::seconds(0)) == std::future_status::ready);
+  CHECK(waiting.get().reason == FinishReason::kCancelled);
 }
 
 TEST_CASE("requests that cannot run are refused, and a full queue returns 0") {

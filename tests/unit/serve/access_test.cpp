@@ -88,12 +88,26 @@ TEST_CASE("the wait that a full queue asks for grows with the queue") {
   CHECK(metrics.retry_seconds(engine, 1) <= 120);
 }
 
+TEST_CASE("only localhost and loopback addresses are this machine") {
+  for (const char* host : {"localhost", "LocalHost", "127.0.0.1", "127.8.9.10", "::1", "[::1]"}) {
+    CAPTURE(host);
+    CHECK(is_loopback(host));
+  }
+  for (const char* host : {"", "127.evil.com", "127.", "127.1", "127.0.0.1.evil.com", "127.0.0.1 ",
+                           "0.0.0.0", "::", "[]", "[127.evil.com]", "localhost.evil.com",
+                           "10.0.0.1", "::ffff:10.0.0.1", "1::1"}) {
+    CAPTURE(host);
+    CHECK_FALSE(is_loopback(host));
+  }
+}
+
 TEST_CASE("an address that others reach needs keys or a decision") {
   const auto load = [](const std::vector<std::string>& overrides) {
     return parse_recipe<ServeRecipe>("model: m", "r", overrides, InputPaths::kMayBeMissing);
   };
   CHECK(load({}).host == "127.0.0.1");
   CHECK_THROWS_WITH(load({"host=0.0.0.0"}), Catch::Contains("other machines"));
+  CHECK_THROWS_WITH(load({"host=127.evil.com"}), Catch::Contains("other machines"));
   CHECK(load({"host=0.0.0.0", "api_keys=[long-enough]"}).api_keys.size() == 1);
   CHECK(load({"host=0.0.0.0", "allow_anonymous=true"}).allow_anonymous);
   CHECK_THROWS_WITH(load({"api_keys=[short]"}), Catch::Contains("8 characters"));

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "support/catch.h"
+#include "support/generate.h"
 #include "support/tiny_model.h"
 #include "unit/serve/toy_tokenizer.h"
 
@@ -221,9 +222,8 @@ TEST_CASE("a stop token ends an answer without appearing in it") {
   before->run();
   const std::string text = choices_of(before->body, false).at(0).text;
   const auto tokens = generate(
-      *std::make_shared<Transformer>(tiny_model()),
-      {.prompt = {5, 6, 7}, .max_tokens = 30, .sampling = {.temperature = 0}, .stop_tokens = {}},
-      128);
+      tiny_model(),
+      {.prompt = {5, 6, 7}, .max_tokens = 30, .sampling = {.temperature = 0}, .stop_tokens = {}});
   model->stop_tokens = {tokens[10].id};
   const auto after = ask(*model, metrics, asked);
   after->run();

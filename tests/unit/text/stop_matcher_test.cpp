@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "serve/protocol/stop_matcher.h"
+#include "text/stop_matcher.h"
 
 #include <random>
 
