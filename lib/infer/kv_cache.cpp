@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/kv_cache.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
-#include "tensor/cpu/kernels.h"
+#include <cstring>
+
 #include "tensor/views.h"
 
 namespace gradus {
@@ -12,6 +15,15 @@ namespace {
 
 bool has_decode_kernel(const at::Tensor& q) {
   return q.is_cpu() && cpu::has_kernel_dtype(q) && q.size(2) % 16 == 0 && q.size(2) <= 256;
+}
+
+// Which of past + count positions each of the last `count` may see: bool [count, past + count].
+at::Tensor causal_mask(int64_t past, int64_t count, int64_t window, c10::Device device) {
+  const auto options = at::TensorOptions().dtype(at::kLong).device(device);
+  const at::Tensor row = at::arange(past, past + count, options).unsqueeze(1);
+  const at::Tensor column = at::arange(past + count, options).unsqueeze(0);
+  const at::Tensor mask = column <= row;
+  return window > 0 ? mask.logical_and(column > row - window) : mask;
 }
 
 }  // namespace
@@ -36,6 +48,12 @@ void KvCache::copy_prefix(int64_t from, int64_t to, int64_t tokens) {
   }
 }
 
+float* KvCache::workspace(int64_t floats) {
+  if (!workspace_.defined() || workspace_.numel() < floats)
+    workspace_ = at::empty({floats}, at::kFloat);
+  return workspace_.data_ptr<float>();
+}
+
 int64_t KvCache::bytes() const {
   int64_t total = 0;
   for (const at::Tensor& layer : keys_) total += 2 * static_cast<int64_t>(layer.nbytes());
@@ -52,75 +70,108 @@ CachedAttention::CachedAttention(KvCache& cache, std::vector<CachedSegment> segm
   }
 }
 
-void CachedAttention::store(int64_t layer, const at::Tensor& k, const at::Tensor& v) {
+// fresh [T, Hkv, Dh] to its places in memory [slots, Hkv, capacity, Dh]. On the CPU row by row: a
+// tensor operation per segment and layer takes longer than the copy of one token.
+void CachedAttention::store(const at::Tensor& fresh, const at::Tensor& memory) {
+  const bool plain =
+      fresh.is_cpu() && fresh.stride(2) == 1 && fresh.scalar_type() == memory.scalar_type();
+  const auto item = static_cast<int64_t>(fresh.element_size());
   for (size_t i = 0; i < segments_.size(); ++i) {
     const auto [slot, past, count] = segments_[i];
-    const auto put = [&, past = past, count = count](const at::Tensor& slot_tensor,
-                                                     const at::Tensor& fresh) {
-      slot_tensor.narrow(1, past, count).copy_(fresh.narrow(0, starts_[i], count).transpose(0, 1));
-    };
-    put(cache_.keys(layer, slot), k);
-    put(cache_.values(layer, slot), v);
+    if (!plain) {
+      memory.select(0, slot)
+          .narrow(1, past, count)
+          .copy_(fresh.narrow(0, starts_[i], count).transpose(0, 1));
+      continue;
+    }
+    const auto* from = static_cast<const char*>(fresh.const_data_ptr());
+    auto* to = static_cast<char*>(memory.mutable_data_ptr()) + slot * memory.stride(0) * item;
+    for (int64_t head = 0; head < fresh.size(1); ++head) {
+      for (int64_t t = 0; t < count; ++t)
+        std::memcpy(to + (head * memory.stride(1) + (past + t) * memory.stride(2)) * item,
+                    from + (head * fresh.stride(1) + (starts_[i] + t) * fresh.stride(0)) * item,
+                    static_cast<size_t>(fresh.size(2) * item));
+    }
   }
 }
 
 // All segments of one token in one kernel call.
 void CachedAttention::decode(int64_t layer, const at::Tensor& q, at::Tensor& out,
                              const ops::AttentionOptions& options) {
-  const at::Tensor first_keys = cache_.keys(layer, 0);
+  const at::Tensor &keys = cache_.keys(layer), &values = cache_.values(layer);
   const size_t item = q.element_size();
   const int64_t row = q.size(1) * q.size(2);
-  std::vector<cpu::DecodeSequence> sequences;
-  std::vector<const void*> pages;
-  pages.reserve(2 * segments_.size());  // pointers into it are handed out
+  sequences_.clear();
+  pages_.clear();
+  pages_.reserve(2 * segments_.size());  // pointers into it are handed out
   for (size_t i = 0; i < segments_.size(); ++i) {
     if (segments_[i].count != 1) continue;
-    pages.push_back(cache_.keys(layer, segments_[i].slot).const_data_ptr());
-    pages.push_back(cache_.values(layer, segments_[i].slot).const_data_ptr());
+    const size_t slot =
+        static_cast<size_t>(segments_[i].slot * keys.stride(0)) * keys.element_size();
+    pages_.push_back(static_cast<const char*>(keys.const_data_ptr()) + slot);
+    pages_.push_back(static_cast<const char*>(values.const_data_ptr()) + slot);
     const size_t offset = static_cast<size_t>(starts_[i] * row) * item;
-    sequences.push_back({.q = static_cast<const char*>(q.const_data_ptr()) + offset,
-                         .out = static_cast<char*>(out.mutable_data_ptr()) + offset,
-                         .k_pages = &pages[pages.size() - 2],
-                         .v_pages = &pages[pages.size() - 1],
-                         .length = segments_[i].past + 1});
+    sequences_.push_back({.q = static_cast<const char*>(q.const_data_ptr()) + offset,
+                          .out = static_cast<char*>(out.mutable_data_ptr()) + offset,
+                          .k_pages = &pages_[pages_.size() - 2],
+                          .v_pages = &pages_[pages_.size() - 1],
+                          .length = segments_[i].past + 1});
   }
-  if (sequences.empty()) return;
-  cpu::DecodeAttention call{.sequences = sequences.data(),
-                            .sequence_count = static_cast<int64_t>(sequences.size()),
+  if (sequences_.empty()) return;
+  cpu::DecodeAttention call{.sequences = sequences_.data(),
+                            .sequence_count = static_cast<int64_t>(sequences_.size()),
                             .dtype = cpu::dtype_of(q),
-                            .cache_dtype = cpu::dtype_of(first_keys),
+                            .cache_dtype = cpu::dtype_of(keys),
                             .heads = q.size(1),
-                            .kv_heads = first_keys.size(0),
+                            .kv_heads = keys.size(1),
                             .head_dim = q.size(2),
                             .page_tokens = cache_.shape().capacity,
-                            .token_stride = first_keys.stride(1),
-                            .head_stride = first_keys.stride(0),
+                            .token_stride = keys.stride(2),
+                            .head_stride = keys.stride(1),
                             .scale = static_cast<float>(options.scale),
                             .window = options.window};
-  const int64_t needed = cpu::decode_attention_workspace(call);
-  if (!workspace_.defined() || workspace_.numel() < needed)
-    workspace_ = at::empty({needed}, at::kFloat);
-  call.workspace = workspace_.data_ptr<float>();
+  call.workspace = cache_.workspace(cpu::decode_attention_workspace(call));
   cpu::cpu_kernels().decode_attention(call);
+}
+
+const at::Tensor& CachedAttention::mask(size_t segment, int64_t window, c10::Device device) {
+  at::Tensor& mask = masks_[{segment, window}];
+  const auto [slot, past, count] = segments_[segment];
+  if (!mask.defined()) mask = causal_mask(past, count, window, device);
+  return mask;
+}
+
+at::Tensor CachedAttention::attend_segment(size_t segment, int64_t layer,
+                                           const std::array<at::Tensor, 3>& qkv,
+                                           const ops::AttentionOptions& options) {
+  const auto [slot, past, count] = segments_[segment];
+  const auto rows = [&, count = count](const at::Tensor& x) {
+    return x.narrow(0, starts_[segment], count);
+  };
+  if (past == 0)
+    return ops::packed_attention(rows(qkv[0]), rows(qkv[1]), rows(qkv[2]), {0, count}, options);
+  const auto cached = [&, past = past, count = count](const at::Tensor& memory) {
+    return memory.narrow(1, 0, past + count).transpose(0, 1);
+  };
+  const at::Tensor keys = cached(cache_.keys(layer, slot)),
+                   values = cached(cache_.values(layer, slot));
+  if (count == 1) return ops::cached_attention(rows(qkv[0]), keys, values, options);
+  return ops::masked_attention(rows(qkv[0]), keys, values,
+                               mask(segment, options.window, qkv[0].device()), options);
 }
 
 at::Tensor CachedAttention::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
                                    const at::Tensor& v, const ops::AttentionOptions& options) {
-  store(layer, k, v);
+  store(k, cache_.keys(layer));
+  store(v, cache_.values(layer));
   const at::Tensor queries = q.contiguous();
   at::Tensor out = at::empty_like(queries);
   const bool kernel = has_decode_kernel(queries);
   if (kernel) decode(layer, queries, out, options);
   for (size_t i = 0; i < segments_.size(); ++i) {
-    const auto [slot, past, count] = segments_[i];
-    if (kernel && count == 1) continue;
-    const auto cached = [&, past = past, count = count](const at::Tensor& tensor) {
-      return tensor.narrow(1, 0, past + count).transpose(0, 1);
-    };
-    out.narrow(0, starts_[i], count)
-        .copy_(ops::cached_attention(queries.narrow(0, starts_[i], count),
-                                     cached(cache_.keys(layer, slot)),
-                                     cached(cache_.values(layer, slot)), options));
+    if (kernel && segments_[i].count == 1) continue;
+    out.narrow(0, starts_[i], segments_[i].count)
+        .copy_(attend_segment(i, layer, {queries, k, v}, options));
   }
   return out;
 }

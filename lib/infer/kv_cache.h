@@ -6,11 +6,14 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "model/attention.h"
 #include "model/config.h"
+#include "tensor/cpu/kernels.h"
 
 namespace gradus {
 
@@ -23,15 +26,17 @@ class KvCache {
  public:
   KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dtype, c10::Device device);
 
+  // Keys or values of all slots, [slots, Hkv, capacity, Dh].
+  const at::Tensor& keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
+  const at::Tensor& values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
   // Keys or values of one slot, [Hkv, capacity, Dh]; a view.
-  at::Tensor keys(int64_t layer, int64_t slot) const {
-    return keys_[static_cast<size_t>(layer)].select(0, slot);
-  }
-  at::Tensor values(int64_t layer, int64_t slot) const {
-    return values_[static_cast<size_t>(layer)].select(0, slot);
-  }
+  at::Tensor keys(int64_t layer, int64_t slot) const { return keys(layer).select(0, slot); }
+  at::Tensor values(int64_t layer, int64_t slot) const { return values(layer).select(0, slot); }
   // Makes the first `tokens` positions of slot `to` equal to those of slot `from`.
   void copy_prefix(int64_t from, int64_t to, int64_t tokens);
+
+  // Scratch memory of the decode kernel, at least `floats` long; grows and is kept.
+  float* workspace(int64_t floats);
 
   const CacheShape& shape() const { return shape_; }
   int64_t bytes() const;
@@ -39,6 +44,7 @@ class KvCache {
  private:
   CacheShape shape_;
   std::vector<at::Tensor> keys_, values_;  // per layer
+  at::Tensor workspace_;
 };
 
 // Consecutive new tokens of the sequence in `slot`, whose first `past` tokens are cached.
@@ -57,14 +63,20 @@ class CachedAttention : public Attention {
                     const ops::AttentionOptions& options) override;
 
  private:
-  void store(int64_t layer, const at::Tensor& k, const at::Tensor& v);
+  void store(const at::Tensor& fresh, const at::Tensor& memory);
+  // One segment of several tokens.
+  at::Tensor attend_segment(size_t segment, int64_t layer, const std::array<at::Tensor, 3>& qkv,
+                            const ops::AttentionOptions& options);
+  const at::Tensor& mask(size_t segment, int64_t window, c10::Device device);
   void decode(int64_t layer, const at::Tensor& q, at::Tensor& out,
               const ops::AttentionOptions& options);
 
   KvCache& cache_;
   std::vector<CachedSegment> segments_;
-  std::vector<int64_t> starts_;  // first flat token of each segment
-  at::Tensor workspace_;
+  std::vector<int64_t> starts_;                             // first flat token of each segment
+  std::map<std::pair<size_t, int64_t>, at::Tensor> masks_;  // by segment and window
+  std::vector<cpu::DecodeSequence> sequences_;              // of decode(), reused by every layer
+  std::vector<const void*> pages_;
 };
 
 }  // namespace gradus

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/pass.h"
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
+#include <c10/core/InferenceMode.h>
 
 namespace gradus {
 namespace {
@@ -49,7 +49,7 @@ at::Tensor rows_of(const at::Tensor& hidden, const std::vector<int64_t>& rows) {
 
 at::Tensor run_pass(const Transformer& model, KvCache& cache,
                     const std::vector<PassSegment>& segments) {
-  const at::NoGradGuard no_gradients;
+  const c10::InferenceMode no_gradients;
   const FlatTokens flat = flatten(segments);
   const at::Tensor hidden = hidden_states(model, cache, flat);
   return model.logits(rows_of(hidden, flat.wanted)).to(at::kCPU, at::kFloat).contiguous();
@@ -57,7 +57,7 @@ at::Tensor run_pass(const Transformer& model, KvCache& cache,
 
 void run_prefill(const Transformer& model, KvCache& cache,
                  const std::vector<PassSegment>& segments) {
-  const at::NoGradGuard no_gradients;
+  const c10::InferenceMode no_gradients;
   hidden_states(model, cache, flatten(segments));
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -51,84 +51,88 @@ void check_finite(std::span<const float> logits) {
 
 }  // namespace
 
-void Sampler::penalise(std::span<const float> logits) {
-  candidates_.resize(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<int32_t>(i)};
-  if (options_.frequency_penalty == 0 && options_.presence_penalty == 0) return;
-  std::map<int32_t, int> counts;
-  for (const int32_t id : history_) ++counts[id];
-  for (const auto& [id, count] : counts) {
-    candidates_[static_cast<size_t>(id)].logit -=
+std::span<const float> Sampler::penalised(std::span<const float> logits) {
+  if (options_.frequency_penalty == 0 && options_.presence_penalty == 0) return logits;
+  logits_.assign(logits.begin(), logits.end());
+  for (const auto& [id, count] : counts_) {
+    logits_[static_cast<size_t>(id)] -=
         static_cast<float>(options_.frequency_penalty * count + options_.presence_penalty);
   }
+  return logits_;
 }
 
-void Sampler::keep_top_k() {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
-  const auto keep = options_.top_k > 0
-                        ? std::min<size_t>(static_cast<size_t>(options_.top_k), candidates_.size())
-                        : candidates_.size();
-  const bool sort_all = options_.top_p < 1.0 || options_.min_p > 0;
-  if (keep < candidates_.size()) {
-    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(keep),
-                      candidates_.end(), better);
-    candidates_.resize(keep);
-  } else if (sort_all) {
-    std::sort(candidates_.begin(), candidates_.end(), better);
-  }
+double Sampler::weight(float logit, float best) const {
+  return std::exp((static_cast<double>(logit) - best) / options_.temperature);
+}
+
+void Sampler::keep_top_k(std::span<const float> logits) {
+  candidates_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<int32_t>(i)};
+  const auto keep = static_cast<size_t>(std::max<int64_t>(options_.top_k, 0));
+  if (keep == 0 || keep >= candidates_.size()) return;
+  std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(keep),
+                   candidates_.end());
+  candidates_.resize(keep);
+}
+
+// Sorts only as many candidates as turn out to be needed, which are few of a large vocabulary.
+void Sampler::sort_up_to(size_t count) {
+  const auto at = [this](size_t i) { return candidates_.begin() + static_cast<std::ptrdiff_t>(i); };
+  if (count < candidates_.size()) std::nth_element(at(sorted_), at(count), candidates_.end());
+  std::sort(at(sorted_), at(count));
+  sorted_ = count;
 }
 
 // Keeps the smallest set of most likely tokens whose mass reaches top_p, and of those the tokens at
-// least min_p times as likely as the best. weights_ holds exp((logit - best) / temperature).
-void Sampler::keep_nucleus() {
-  float best = candidates_[0].logit;
-  for (const Candidate& candidate : candidates_) best = std::max(best, candidate.logit);
-  weights_.resize(candidates_.size());
-  for (size_t i = 0; i < candidates_.size(); ++i)
-    weights_[i] =
-        std::exp((static_cast<double>(candidates_[i].logit) - best) / options_.temperature);
-  if (options_.top_p >= 1.0 && options_.min_p <= 0) return;
-  const double target = options_.top_p * std::accumulate(weights_.begin(), weights_.end(), 0.0);
-  size_t keep = 0;
-  for (double mass = 0; keep < weights_.size() && (keep == 0 || mass < target); ++keep)
-    mass += weights_[keep];
-  while (keep > 1 && weights_[keep - 1] < options_.min_p) --keep;
-  weights_.resize(keep);
+// least min_p times as likely as the best: their weights, most likely first.
+void Sampler::keep_nucleus(float best) {
+  double target = std::numeric_limits<double>::infinity();
+  if (options_.top_p < 1) {
+    target = 0;
+    for (const Candidate& candidate : candidates_) target += weight(candidate.logit, best);
+    target *= options_.top_p;
+  }
+  weights_.clear();
+  sorted_ = 0;
+  double mass = 0;
+  for (size_t i = 0; i < candidates_.size(); ++i) {
+    if (i == sorted_) sort_up_to(std::min(candidates_.size(), std::max<size_t>(64, 4 * i)));
+    const double next = weight(candidates_[i].logit, best);
+    if (i > 0 && (mass >= target || next < options_.min_p)) break;
+    weights_.push_back(next);
+    mass += next;
+  }
 }
 
-int32_t Sampler::draw() {
+// The position in weights_ that the next random number falls on.
+size_t Sampler::draw() {
   const double total = std::accumulate(weights_.begin(), weights_.end(), 0.0);
   double left = random_uniform(options_.seed, kStream, position_) * total;
   for (size_t i = 0; i < weights_.size(); ++i) {
     left -= weights_[i];
-    if (left < 0) return candidates_[i].id;
+    if (left < 0) return i;
   }
-  return candidates_[weights_.size() - 1].id;
+  return weights_.size() - 1;
+}
+
+int32_t Sampler::sample(std::span<const float> logits) {
+  const float best = *std::max_element(logits.begin(), logits.end());
+  if (options_.top_k <= 0 && options_.top_p >= 1 && options_.min_p <= 0) {
+    weights_.clear();
+    for (const float logit : logits) weights_.push_back(weight(logit, best));
+    return static_cast<int32_t>(draw());
+  }
+  keep_top_k(logits);
+  keep_nucleus(best);
+  return candidates_[draw()].id;
 }
 
 int32_t Sampler::next(std::span<const float> logits) {
   check_finite(logits);
-  const bool penalised = options_.frequency_penalty != 0 || options_.presence_penalty != 0;
-  int32_t id = 0;
-  if (options_.temperature <= 0 && !penalised) {
-    id = argmax(logits);
-  } else {
-    penalise(logits);
-    if (options_.temperature <= 0) {
-      id =
-          std::max_element(candidates_.begin(), candidates_.end(),
-                           [](const Candidate& a, const Candidate& b) { return a.logit < b.logit; })
-              ->id;
-    } else {
-      keep_top_k();
-      keep_nucleus();
-      id = draw();
-    }
-  }
+  const std::span<const float> adjusted = penalised(logits);
+  const int32_t id = options_.temperature <= 0 ? argmax(adjusted) : sample(adjusted);
   ++position_;
-  history_.push_back(id);
+  ++counts_[id];
   return id;
 }
 

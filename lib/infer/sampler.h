@@ -4,10 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <vector>
 
-#include "infer/engine.h"
+#include "infer/request.h"
 
 namespace gradus {
 
@@ -22,16 +23,26 @@ class Sampler {
   struct Candidate {
     float logit;
     int32_t id;
+    // The more likely first, of equals the lower id.
+    bool operator<(const Candidate& other) const {
+      return logit != other.logit ? logit > other.logit : id < other.id;
+    }
   };
-  void penalise(std::span<const float> logits);
-  void keep_top_k();
-  void keep_nucleus();
-  int32_t draw();
+  std::span<const float> penalised(std::span<const float> logits);
+  int32_t sample(std::span<const float> logits);
+  double weight(float logit, float best) const;
+  void keep_top_k(std::span<const float> logits);
+  void sort_up_to(size_t count);
+  void keep_nucleus(float best);
+  size_t draw();
 
   SamplingOptions options_;
   uint64_t position_ = 0;
-  std::vector<int32_t> history_;       // chosen tokens, for the penalties
-  std::vector<Candidate> candidates_;  // reused
+  std::map<int32_t, int64_t> counts_;  // of the chosen tokens, for the penalties
+  // Reused: penalised logits, what top_k leaves (the first sorted_ in order), weights to draw from.
+  std::vector<float> logits_;
+  std::vector<Candidate> candidates_;
+  size_t sorted_ = 0;
   std::vector<double> weights_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tensor/fused_cpu.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -17,19 +18,25 @@ using torch::autograd::variable_list;
 
 int64_t row_count(const Tensor& x) { return x.numel() / x.size(-1); }
 
+// x dense; `reciprocal` [rows] gets 1 / rms unless null.
+Tensor normed(const Tensor& x, const Tensor& weight, double eps, float* reciprocal) {
+  Tensor y = at::empty_like(x);
+  cpu::cpu_kernels().rms_norm({.x = cpu::const_rows(x),
+                               .weight = cpu::const_array(weight),
+                               .y = cpu::rows(y),
+                               .reciprocal_rms = reciprocal,
+                               .rows = row_count(x),
+                               .width = x.size(-1),
+                               .eps = static_cast<float>(eps)});
+  return y;
+}
+
 struct RmsNorm : torch::autograd::Function<RmsNorm> {
   static Tensor forward(AutogradContext* context, const Tensor& input, const Tensor& weight,
                         double eps) {
     const Tensor x = input.contiguous();
-    Tensor y = at::empty_like(x);
     Tensor reciprocal = at::empty({row_count(x)}, x.options().dtype(at::kFloat));
-    cpu::cpu_kernels().rms_norm({.x = cpu::const_rows(x),
-                                 .weight = cpu::const_array(weight),
-                                 .y = cpu::rows(y),
-                                 .reciprocal_rms = reciprocal.data_ptr<float>(),
-                                 .rows = row_count(x),
-                                 .width = x.size(-1),
-                                 .eps = static_cast<float>(eps)});
+    Tensor y = normed(x, weight, eps, reciprocal.data_ptr<float>());
     context->save_for_backward({x, weight, reciprocal});
     return y;
   }
@@ -92,17 +99,21 @@ Halves halves_of(const Tensor& packed) {
   return {packed.narrow(1, 0, width), packed.narrow(1, width, width)};
 }
 
+Tensor gated(const Tensor& gate_up) {
+  const auto [gate, up] = halves_of(gate_up);
+  Tensor y = at::empty(gate.sizes(), gate_up.options());
+  cpu::cpu_kernels().swiglu({.gate = cpu::const_rows(gate),
+                             .up = cpu::const_rows(up),
+                             .y = cpu::rows(y),
+                             .rows = y.size(0),
+                             .width = y.size(1)});
+  return y;
+}
+
 struct SwiGlu : torch::autograd::Function<SwiGlu> {
   static Tensor forward(AutogradContext* context, const Tensor& gate_up) {
-    const auto [gate, up] = halves_of(gate_up);
-    Tensor y = at::empty(gate.sizes(), gate_up.options());
-    cpu::cpu_kernels().swiglu({.gate = cpu::const_rows(gate),
-                               .up = cpu::const_rows(up),
-                               .y = cpu::rows(y),
-                               .rows = y.size(0),
-                               .width = y.size(1)});
     context->save_for_backward({gate_up});
-    return y;
+    return gated(gate_up);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& incoming) {
@@ -190,12 +201,17 @@ struct Attention : torch::autograd::Function<Attention> {
 bool applies(const Tensor& x) { return x.is_cpu() && cpu::has_kernel_dtype(x); }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  if (!at::GradMode::is_enabled()) return normed(x.contiguous(), weight, eps, nullptr);
   return RmsNorm::apply(x, weight, eps);
 }
 Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  if (!at::GradMode::is_enabled()) return rotated(x, cos, sin, cpu::RopeDirection::kForward);
   return Rotary::apply(x, cos, sin);
 }
-Tensor swiglu(const Tensor& gate_up) { return SwiGlu::apply(gate_up.contiguous()); }
+Tensor swiglu(const Tensor& gate_up) {
+  if (!at::GradMode::is_enabled()) return gated(gate_up.contiguous());
+  return SwiGlu::apply(gate_up.contiguous());
+}
 
 bool attention_applies(const Tensor& q) { return applies(q) && q.size(2) % 16 == 0; }
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
