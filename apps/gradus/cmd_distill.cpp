@@ -35,8 +35,8 @@ Transformer load_student(const DistillRecipe& recipe, const LoadOptions& options
 
 std::unique_ptr<Objective> make_objective(const DistillRecipe& recipe, const LoadOptions& options) {
   if (!recipe.teacher) return plain_objective(options);
-  return std::make_unique<DistillationObjective>(load_model(*recipe.teacher, options),
-                                                 recipe.distillation);
+  return std::make_unique<DistillationObjective>(
+      load_model(*recipe.teacher, options), recipe.distillation.value_or(DistillationRecipe{}));
 }
 
 int run(const CommandLine& line) {

@@ -6,9 +6,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/signals.h"
-#include "data/source.h"
 #include "data/text_tools.h"
 #include "model/lora.h"
+#include "model/quantization_config.h"
 #include "tensor/device.h"
 
 namespace gradus {
@@ -25,68 +25,32 @@ void check_context(const TrainingJob& job) {
                  .found = std::to_string(job.recipe.data.context_length)});
 }
 
-void check_tokenizer_fits(const TextTools& tools, const fs::path& folder) {
-  const ModelConfig config = read_model_config(folder);
-  if (tools.tokenizer->vocab_size() > config.vocab_size)
-    throw Error({.what = "the tokenizer does not fit the model",
-                 .where = folder.string(),
-                 .expected = cat("at most ", config.vocab_size, " tokens (vocab_size)"),
-                 .found = std::to_string(tools.tokenizer->vocab_size())});
-}
-
-std::vector<PackedSource> pack(const std::vector<SourceRecipe>& sources, const DataRecipe& data,
-                               const TextTools& tools, std::optional<uint64_t> seed) {
-  std::vector<PackedSource> packed;
-  for (const SourceRecipe& source : sources) {
-    packed.emplace_back(
-        open_source(source, data, tools),
-        PackingOptions{.context_length = data.context_length,
-                       .on_overflow = source.on_overflow.value_or(data.on_overflow),
-                       .packing = data.packing ? Packing::kPacked : Packing::kOneDocument,
-                       .seed = seed});
-  }
-  return packed;
+// Known before the data are read; what is loaded is checked again where it is used.
+void check_trainable(const TrainingJob& job) {
+  const fs::path config = job.parents.front().folder / "config.json";
+  if (read_quantization_config(read_json(config), config.string()))
+    throw Error({.what = "a quantised model cannot be trained",
+                 .where = job.parents.front().folder.string(),
+                 .hint = "use the model that it was quantised from"});
 }
 
 TrainingData open_data(const TrainingRecipe& recipe, const fs::path& model_folder) {
   const TextTools tools = load_text_tools(model_folder);
-  check_tokenizer_fits(tools, model_folder);
-  const auto seed = static_cast<uint64_t>(recipe.seed);
-  TrainingData data{TrainingPlan(pack(recipe.data.sources, recipe.data, tools, seed),
-                                 {.batch = recipe.batch,
-                                  .context_length = recipe.data.context_length,
-                                  .on_exhausted = recipe.data.on_exhausted,
-                                  .seed = seed}),
-                    {}};
-  const int64_t most_tokens =
-      recipe.batch.tokens_per_micro_batch.value_or(recipe.data.context_length);
-  for (PackedSource& source : pack(recipe.data.evaluation, recipe.data, tools, std::nullopt))
-    data.held_out.emplace_back(std::move(source), most_tokens);
-  if (!data.plan.ended_early().empty()) log_warning("data", data.plan.ended_early());
-  return data;
-}
-
-std::vector<SourceReport> all_reports(const TrainingData& data) {
-  std::vector<SourceReport> reports = data.plan.reports();
-  for (const EvaluationSet& set : data.held_out) reports.push_back(set.report());
-  return reports;
+  check_tokenizer_fits(*tools.tokenizer, read_model_config(model_folder).vocab_size,
+                       model_folder.string());
+  return load_training_data(recipe.data, recipe.batch, tools, static_cast<uint64_t>(recipe.seed));
 }
 
 void write_data_report(const TrainingData& data, const RunFolder& folder) {
-  Json sources = Json::array();
-  for (const SourceReport& report : all_reports(data)) sources.push_back(report_json(report));
-  write_json(
-      folder.path() / "data_report.json",
-      Json{{"steps", data.plan.steps()}, {"tokens", data.plan.tokens()}, {"sources", sources}});
-  log_info("data", cat(data.plan.steps(), " steps, ", data.plan.tokens(), " tokens\n",
-                       report_table(all_reports(data))));
+  write_json(folder.path() / "data_report.json", data.report());
+  log_info("data", "\n" + data.table());
 }
 
 // What a resumed run must still find unchanged.
 Json input_digests(const TrainingJob& job, const TrainingData& data, DigestCache& digests) {
   Json inputs = Json::object();
   for (const ParentModel& parent : job.parents) inputs[parent.role] = digests.folder(parent.folder);
-  for (const SourceReport& report : all_reports(data)) {
+  for (const SourceReport& report : data.reports()) {
     for (const SourceFile& file : report.files)
       inputs[report.name + ": " + file.path] = file.sha256;
   }
@@ -155,7 +119,7 @@ void print_summary(const CommandLine& line, const Json& summary) {
 
 std::vector<HeldOutSet> held_out_sets(const TrainingData& data) {
   std::vector<HeldOutSet> sets;
-  for (const EvaluationSet& set : data.held_out) sets.push_back(held_out(set));
+  for (const EvaluationSet& set : data.evaluation) sets.push_back(held_out(set));
   return sets;
 }
 
@@ -195,6 +159,7 @@ int train(const CommandLine& line, const TrainingJob& job, const RunFolder& fold
 
 int run_training(const CommandLine& line, const TrainingJob& job) {
   check_context(job);
+  check_trainable(job);
   job.check_models();
   if (line.has("--check")) {
     if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";

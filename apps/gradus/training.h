@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "command.h"
+#include "data/training_data.h"
 #include "model/folder.h"
 #include "store/lineage.h"
 #include "train/trainer.h"
@@ -18,12 +19,6 @@ namespace gradus {
 struct ParentModel {
   std::string role;  // "base", "teacher"
   fs::path folder;
-};
-
-// Training data ready to use; held-out sets in the order of the recipe.
-struct TrainingData {
-  TrainingPlan plan;
-  std::vector<EvaluationSet> held_out;
 };
 
 struct TrainingJob {

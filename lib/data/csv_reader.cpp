@@ -62,6 +62,33 @@ class FieldParser {
   size_t position_ = 0;
 };
 
+// Where a record ends: not inside a field in quotes, which only a quote at the field's start opens.
+class RecordEnd {
+ public:
+  // Whether the record goes on behind this line.
+  bool open_after(std::string_view line) {
+    for (size_t at = 0;;) {
+      if (!inside_) {
+        inside_ = line.substr(at).starts_with('"');
+        const size_t next = inside_ ? at : line.find(',', at);
+        if (next == std::string_view::npos) return false;
+        at = next + 1;
+        if (!inside_) continue;
+      }
+      const size_t quote = line.find('"', at);
+      if (quote == std::string_view::npos) return true;
+      at = quote + 1;
+      const std::string_view rest = line.substr(at);
+      inside_ = rest.starts_with('"');
+      if (!inside_ && !rest.starts_with(',')) return false;
+      ++at;
+    }
+  }
+
+ private:
+  bool inside_ = false;
+};
+
 class CsvReader : public RecordReader {
  public:
   CsvReader(std::unique_ptr<ByteStream> stream, int64_t max_record_bytes, const std::string& where)
@@ -82,9 +109,10 @@ class CsvReader : public RecordReader {
     } while (line.empty());
     record = {.line = lines_.line_number(), .raw = std::move(line), .problem = {}};
     bool too_long = lines_.too_long();
-    bool open = count_quotes(record.raw) % 2 == 1;
+    RecordEnd end;
+    bool open = end.open_after(record.raw);
     while (open && lines_.next(line)) {
-      open = count_quotes(line) % 2 == 0;
+      open = end.open_after(line);
       too_long = too_long || lines_.too_long() || exceeds(record.raw.size() + line.size() + 1);
       if (!too_long) record.raw += "\n" + line;
     }
@@ -109,9 +137,6 @@ class CsvReader : public RecordReader {
   int64_t consumed() const override { return lines_.consumed(); }
 
  private:
-  static size_t count_quotes(const std::string& line) {
-    return static_cast<size_t>(std::count(line.begin(), line.end(), '"'));
-  }
   bool exceeds(size_t size) const { return size > static_cast<size_t>(max_record_bytes_); }
 
   void check_columns(const std::string& where) const {

@@ -127,10 +127,4 @@ std::string report_table(const std::vector<SourceReport>& reports) {
   return aligned(rows);
 }
 
-Json lineage_json(const SourceReport& report) {
-  return {{"name", report.name},          {"licence", report.licence},
-          {"files", files_json(report)},  {"documents", report.kept_documents},
-          {"tokens", report.kept_tokens}, {"planned_tokens", report.planned_tokens}};
-}
-
 }  // namespace gradus

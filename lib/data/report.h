@@ -55,7 +55,5 @@ struct SourceReport {
 Json report_json(const SourceReport& report);
 // A line per source, with a header: documents, tokens in, kept, split, dropped, bad lines, …
 std::string report_table(const std::vector<SourceReport>& reports);
-// What the manifest of a model keeps: files with digests, licence, counts.
-Json lineage_json(const SourceReport& report);
 
 }  // namespace gradus

@@ -104,7 +104,7 @@ Sample chat_sample(const ChatRow& row, const TextTools& tools, const SampleOptio
                    const std::string& where) {
   const ChatInput input = chat_input(row, tools);
   const RenderedChat chat = render(input, tools, where);
-  Encoding encoding = tools.tokenizer->encode_with_spans(chat.text, SpecialTokens::kNone);
+  Encoding encoding = encode_chat(chat, *tools.tokenizer);
   auto turns = assistant_turns(row.messages, chat, options.train_on);
   for (auto& turn : turns) {
     if (!turn.content && !turn.generation && is_empty_answer(row.messages[turn.message]))

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/text_tools.h"
 
+#include <algorithm>
+#include <array>
+
 #include "base/error.h"
-#include "base/hash.h"
 
 namespace gradus {
 namespace {
-
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model",
-                                           "tokenizer_config.json", "special_tokens_map.json"};
 
 Json read_if_there(const fs::path& file) {
   return fs::exists(file) ? read_json(file) : Json::object();
@@ -47,25 +46,56 @@ std::string special_token(const fs::path& folder, const std::string& name,
   return token_of_id(read_if_there(folder / "config.json"), name + "_id", tokenizer);
 }
 
-std::string digest_of_files(const fs::path& folder) {
-  std::string all;
-  for (const char* name : kTokenizerFiles) {
-    if (fs::exists(folder / name)) all += cat(name, " ", sha256_file(folder / name), "\n");
+// In order, without overlaps.
+std::vector<ByteSpan> content_spans(const RenderedChat& chat) {
+  std::vector<ByteSpan> spans;
+  for (const ContentSpan& content : chat.contents) {
+    const size_t from = spans.empty() ? 0 : spans.back().end;
+    if (content.text.end <= from) continue;
+    spans.push_back({std::max(content.text.begin, from), content.text.end});
   }
-  return sha256_hex(all);
+  return spans;
 }
 
 }  // namespace
 
 TextTools load_text_tools(const fs::path& model_folder) {
+  DigestCache digests;
   TextTools tools{.tokenizer = load_tokenizer(model_folder),
                   .chat_template = load_chat_template(model_folder),
                   .bos_token = {},
                   .eos_token = {},
-                  .tokenizer_digest = digest_of_files(model_folder)};
+                  .tokenizer_digest = tokenizer_digest(model_folder, digests)};
   tools.bos_token = special_token(model_folder, "bos_token", *tools.tokenizer);
   tools.eos_token = special_token(model_folder, "eos_token", *tools.tokenizer);
   return tools;
+}
+
+std::string tokenizer_digest(const fs::path& model_folder, DigestCache& cache) {
+  static constexpr std::array kNames = {
+      "added_tokens.json", "merges.txt",     "special_tokens_map.json",
+      "spiece.model",      "tiktoken.model", "tokenizer.json",
+      "tokenizer.model",   "vocab.json",     "vocab.txt"};
+  std::vector<FileDigest> found;
+  for (const char* name : kNames) {
+    std::error_code ignored;
+    if (fs::is_regular_file(model_folder / name, ignored))
+      found.push_back({name, cache.file(model_folder / name)});
+  }
+  return found.empty() ? "" : list_digest(found);
+}
+
+void check_tokenizer_fits(const Tokenizer& tokenizer, int64_t vocab_size,
+                          const std::string& where) {
+  if (tokenizer.vocab_size() <= vocab_size) return;
+  throw Error({.what = "the tokenizer does not fit the model",
+               .where = where,
+               .expected = cat("at most ", vocab_size, " tokens (vocab_size)"),
+               .found = std::to_string(tokenizer.vocab_size())});
+}
+
+Encoding encode_chat(const RenderedChat& chat, const Tokenizer& tokenizer) {
+  return tokenizer.encode_guarded(chat.text, content_spans(chat));
 }
 
 }  // namespace gradus

@@ -16,21 +16,17 @@ namespace gradus {
 
 struct TrainingData {
   TrainingPlan plan;
-  std::vector<EvaluationSet> evaluation;
+  std::vector<EvaluationSet> evaluation;  // held-out sets in the order of the recipe
 
+  // Of the training sources, then of the held-out sets.
+  std::vector<SourceReport> reports() const;
   // {"sources": […], "evaluation": […], "plan": {steps, tokens, ended_early}}
   Json report() const;
   // The same as aligned text.
   std::string table() const;
-  // An entry per training source: files with SHA-256, licence, documents, tokens.
-  Json lineage() const;
 };
 
 TrainingData load_training_data(const DataRecipe& data, const BatchRecipe& batch,
                                 const TextTools& tools, uint64_t seed);
-
-// The recipe's held-out sets alone.
-std::vector<EvaluationSet> load_evaluation_sets(const DataRecipe& data, const TextTools& tools,
-                                                int64_t most_batch_tokens);
 
 }  // namespace gradus

@@ -122,10 +122,26 @@ void check_heads(const ModelConfig& config, const std::string& where) {
   }
 }
 
-int64_t layer_matmul_parameters(const ModelConfig& c) {
-  const int64_t attention =
-      c.hidden_size * c.head_dim * (2 * c.num_attention_heads + 2 * c.num_key_value_heads);
-  return attention + 3 * c.hidden_size * c.intermediate_size;
+// Number is int64_t, or double where the product may not fit.
+template <class Number>
+Number layer_matmul_parameters(const ModelConfig& c) {
+  const auto D = static_cast<Number>(c.hidden_size);
+  const auto heads = static_cast<Number>(2 * c.num_attention_heads + 2 * c.num_key_value_heads);
+  return D * static_cast<Number>(c.head_dim) * heads +
+         3 * D * static_cast<Number>(c.intermediate_size);
+}
+
+// Every count below fits an integer when the matrices together have at most this many numbers.
+void check_total(const ModelConfig& c, const std::string& where) {
+  constexpr double kMost = 1e15;
+  const auto D = static_cast<double>(c.hidden_size), V = static_cast<double>(c.vocab_size);
+  const double total =
+      static_cast<double>(c.num_hidden_layers) * layer_matmul_parameters<double>(c) + 2 * V * D;
+  if (total <= kMost) return;
+  throw Error({.what = "the sizes describe a model that is too large",
+               .where = where,
+               .expected = cat("at most ", kMost, " parameters"),
+               .found = cat(total)});
 }
 
 }  // namespace
@@ -157,6 +173,7 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
   config.head_dim = size_of(json, "head_dim", where,
                             std::max<int64_t>(1, config.hidden_size / config.num_attention_heads));
   config.vocab_size = size_of(json, "vocab_size", where);
+  check_total(config, where);
   config.max_position_embeddings = size_of(json, "max_position_embeddings", where, 2048);
   config.rms_norm_eps = json_get<double>(json, "rms_norm_eps", 1e-6, where);
   config.tie_word_embeddings = json_get<bool>(json, "tie_word_embeddings", false, where);
@@ -186,7 +203,10 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
   json["tie_word_embeddings"] = config.tie_word_embeddings;
   json["dtype"] = dtype;
   json.erase("torch_dtype");
-  if (json.contains("layer_types") && json.at("layer_types").is_array()) {
+  // Always with windows: the rules that give them count layers, which a student has fewer of.
+  const bool windows = std::any_of(config.layer_window.begin(), config.layer_window.end(),
+                                   [](int64_t window) { return window > 0; });
+  if (windows || (json.contains("layer_types") && json.at("layer_types").is_array())) {
     Json types = Json::array();
     for (const int64_t window : config.layer_window)
       types.push_back(window > 0 ? "sliding_attention" : "full_attention");
@@ -196,7 +216,7 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
 }
 
 int64_t parameter_count(const ModelConfig& c) {
-  int64_t layer = layer_matmul_parameters(c) + 2 * c.hidden_size;
+  int64_t layer = layer_matmul_parameters<int64_t>(c) + 2 * c.hidden_size;
   if (c.qkv_bias) layer += c.head_dim * (c.num_attention_heads + 2 * c.num_key_value_heads);
   if (c.o_bias) layer += c.hidden_size;
   if (c.mlp_bias) layer += 2 * c.intermediate_size + c.hidden_size;
@@ -206,7 +226,7 @@ int64_t parameter_count(const ModelConfig& c) {
 }
 
 int64_t matmul_parameter_count(const ModelConfig& c) {
-  return c.num_hidden_layers * layer_matmul_parameters(c) + c.vocab_size * c.hidden_size;
+  return c.num_hidden_layers * layer_matmul_parameters<int64_t>(c) + c.vocab_size * c.hidden_size;
 }
 
 }  // namespace gradus

@@ -74,6 +74,18 @@ class Reader {
     problems_.raise_if_any(folder_);
   }
 
+  // config.json decides what is allocated; it must not ask for more than the files can fill.
+  void check_size(const ModelConfig& config) const {
+    uintmax_t bytes = 0;
+    for (const auto& file : files_.files()) bytes += fs::file_size(file->path());
+    const auto most = static_cast<int64_t>(2 * bytes);  // 4 bit weights are the smallest
+    if (parameter_count(config) <= most) return;
+    throw Error({.what = "config.json describes a larger model than the weights are",
+                 .where = folder_.string(),
+                 .expected = cat("at most ", most, " parameters in ", bytes, " bytes"),
+                 .found = cat(parameter_count(config))});
+  }
+
   std::string place(const std::string& name) const { return files_.place(name); }
 
  private:
@@ -82,14 +94,6 @@ class Reader {
   std::set<std::string> taken_;
   Problems problems_;
 };
-
-void check_finite(const at::Tensor& tensor, const std::string& where) {
-  if (!tensor.is_floating_point() || std::isfinite(at::sum(tensor, at::kDouble).item<double>()))
-    return;
-  throw Error({.what = "weights contain NaN or infinity",
-               .where = where,
-               .hint = "the file is damaged, or its training diverged"});
-}
 
 // One tensor to fill once the whole folder is known to fit.
 struct Copy {
@@ -157,7 +161,10 @@ void build_quantized(Linear& layer, const std::vector<QuantizedPart>& parts,
   }
   QuantizedTensor stored{.bits = q.bits, .group_size = q.group_size};
   stored.values = stack_rows(values, q.bits == 4 ? at::kInt : at::kChar, device);
-  stored.scales = stack_rows(scales, at::kFloat, device);
+  const bool narrow = std::all_of(scales.begin(), scales.end(), [](const at::Tensor& part) {
+    return part.scalar_type() == at::kBFloat16;
+  });
+  stored.scales = stack_rows(scales, narrow ? at::kBFloat16 : at::kFloat, device);
   check_finite(stored.scales, where);
   layer.quantized = prepare_quantized(stored, layer.in_features, where);
 }
@@ -176,14 +183,31 @@ struct PendingQuantized {
 
 c10::ScalarType compute_dtype(const ModelConfig& config, const LoadOptions& options,
                               const std::string& where) {
+  if (options.dtype == at::kHalf && options.device.is_cpu())
+    throw Error({.what = "the CPU does not compute in float16",
+                 .where = "dtype",
+                 .expected = "bfloat16 or float32"});
   if (options.dtype) return *options.dtype;
   const auto old_name = json_get<std::string>(config.source, "torch_dtype", "float32", where);
-  const c10::ScalarType dtype =
-      dtype_from_name(json_get<std::string>(config.source, "dtype", old_name, where));
+  const auto name = json_get<std::string>(config.source, "dtype", old_name, where);
+  if (name != "float32" && name != "bfloat16" && name != "float16")
+    throw Error({.what = "dtype is not supported",
+                 .where = where,
+                 .expected = "float32, bfloat16 or float16",
+                 .found = printable(name)});
+  const c10::ScalarType dtype = dtype_from_name(name);
   return dtype == at::kHalf ? at::kBFloat16 : dtype;  // the CPU computes in bf16 or fp32
 }
 
 }  // namespace
+
+void check_finite(const at::Tensor& tensor, const std::string& where) {
+  if (!tensor.is_floating_point() || std::isfinite(at::sum(tensor, at::kDouble).item<double>()))
+    return;
+  throw Error({.what = "weights contain NaN or infinity",
+               .where = where,
+               .hint = "the file is damaged, or its training diverged"});
+}
 
 at::Tensor view_of(const StoredTensor& stored, const std::string& where) {
   const c10::ScalarType dtype = dtype_from_safetensors(stored.dtype, where);
@@ -201,11 +225,13 @@ Transformer load_model(const fs::path& folder, const LoadOptions& options) {
   const std::string where = (folder / "config.json").string();
   ModelConfig config = read_model_config(folder);
   const auto quantization = read_quantization_config(config.source, where);
-  Transformer model(config, compute_dtype(config, options, where), options.device);
+  const c10::ScalarType dtype = compute_dtype(config, options, where);
+  Reader reader(folder);
+  reader.check_size(config);
+  Transformer model(config, dtype, options.device);
   if (quantization) drop_dense(model, *quantization);
 
   const at::NoGradGuard no_gradients;
-  Reader reader(folder);
   std::vector<Copy> copies;
   for (const NamedTensor& named : model.named_tensors()) {
     const StoredTensor* stored = reader.take(named.name, named.tensor.sizes().vec());
@@ -238,6 +264,7 @@ TensorToWrite tensor_to_write(const std::string& name, const at::Tensor& tensor)
 }
 
 void save_model(const fs::path& folder, const Transformer& model) {
+  require_dense(model, "written again");
   std::vector<at::Tensor> keep;
   std::vector<TensorToWrite> tensors;
   for (const NamedTensor& named : model.named_tensors()) {

@@ -23,7 +23,7 @@ struct LoadOptions {
 Transformer load_model(const fs::path& folder, const LoadOptions& options);
 
 // Writes config.json and the weights in the model's dtype into an existing folder (an AtomicFolder
-// of the caller). Adapters must be merged or saved apart; quantised models are not written here.
+// of the caller). Adapters must be merged or saved apart; a quantised model is refused.
 void save_model(const fs::path& folder, const Transformer& model);
 
 // Copies what is not weights from one model folder to another: tokenizer files, chat template and
@@ -32,6 +32,8 @@ void copy_text_files(const fs::path& from, const fs::path& to);
 
 // A contiguous CPU tensor as an entry for write_safetensors; the tensor must outlive the call.
 TensorToWrite tensor_to_write(const std::string& name, const at::Tensor& tensor);
+// Throws gradus::Error naming `where` when a float tensor holds NaN or infinity.
+void check_finite(const at::Tensor& tensor, const std::string& where);
 // A stored tensor as an at::Tensor over the mapped bytes (no copy where aligned); read-only.
 at::Tensor view_of(const StoredTensor& stored, const std::string& where);
 

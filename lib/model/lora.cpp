@@ -76,6 +76,10 @@ LoraConfig read_adapter_config(const fs::path& folder) {
     if (json_get<bool>(json, key, false, where))
       throw Error({.what = cat("adapter option '", key, "' is not supported"), .where = where});
   }
+  for (const char* key : {"rank_pattern", "alpha_pattern"}) {
+    if (json.contains(key) && !json.at(key).is_null() && !json.at(key).empty())
+      throw Error({.what = cat("adapter option '", key, "' is not supported"), .where = where});
+  }
   config.rank = json_get<int64_t>(json, "r", where);
   config.alpha = json_get<double>(json, "lora_alpha", where);
   config.rank_stabilised = json_get<bool>(json, "use_rslora", false, where);
@@ -85,7 +89,10 @@ LoraConfig read_adapter_config(const fs::path& folder) {
                  .where = where,
                  .expected = "a list target_modules and a rank from 1 to 65536"});
   }
-  for (const Json& target : targets) config.target_modules.push_back(target.get<std::string>());
+  for (const Json& target : targets) {
+    if (!target.is_string()) json_wrong_type(target, "target_modules", "a list of names", where);
+    config.target_modules.push_back(target.get<std::string>());
+  }
   return config;
 }
 
@@ -176,6 +183,7 @@ LoraConfig load_adapter(Transformer& model, const fs::path& folder) {
     }
     at::Tensor target = named.tensor;
     target.copy_(view_of(stored, where));
+    check_finite(target, where);
     ++used;
   }
   if (used != file.names().size()) {

@@ -7,6 +7,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sin.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -108,6 +109,22 @@ void add_tensor(std::vector<NamedTensor>& list, const std::string& name, const T
   if (tensor.defined()) list.push_back({name, tensor.detach(), tensor});
 }
 
+bool requires_gradient(const Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); }
+
+bool is_trained(const Linear& layer) {
+  return requires_gradient(layer.weight) || requires_gradient(layer.bias) ||
+         std::any_of(layer.lora.begin(), layer.lora.end(), [](const LoraPair& pair) {
+           return requires_gradient(pair.a) || requires_gradient(pair.b);
+         });
+}
+
+bool is_trained(const DecoderLayer& layer) {
+  return requires_gradient(layer.input_norm) || requires_gradient(layer.post_attention_norm) ||
+         requires_gradient(layer.q_norm) || requires_gradient(layer.k_norm) ||
+         is_trained(layer.qkv) || is_trained(layer.o) || is_trained(layer.gate_up) ||
+         is_trained(layer.down);
+}
+
 template <class Model, class Visit>
 void visit_linears(Model& model, const Visit& visit) {
   for (auto& layer : model.layers()) {
@@ -173,7 +190,9 @@ Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                                                    input, rotary, attention);
       return mixed + mlp_block(config_, layers_[i], mixed);
     };
-    x = activation_memory_ == ActivationMemory::kRecompute ? ops::checkpoint(layer, x) : layer(x);
+    const bool recompute = activation_memory_ == ActivationMemory::kRecompute &&
+                           (x.requires_grad() || is_trained(layers_[i]));
+    x = recompute ? ops::checkpoint(layer, x) : layer(x);
   }
   return ops::rms_norm(x, final_norm, config_.rms_norm_eps);
 }
@@ -181,8 +200,8 @@ Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
 Tensor Transformer::logits(const Tensor& hidden) const { return output.forward(hidden); }
 
 const Tensor& Transformer::output_weight() const {
-  if (!output.weight.defined())
-    throw Error("this needs an output projection that is not quantised");
+  if (!output.weight.defined() || !output.lora.empty())
+    throw Error("this needs an output projection that is neither quantised nor adapted");
   return output.weight;
 }
 
@@ -204,6 +223,15 @@ std::vector<NamedTensor> Transformer::named_tensors() const {
   add_tensor(list, "model.norm.weight", final_norm);
   if (!config_.tie_word_embeddings) add_linear(list, output);
   return list;
+}
+
+void require_dense(const Transformer& model, const std::string& action) {
+  model.for_each_linear([&](const Linear& layer) {
+    if (!layer.quantized) return;
+    throw Error({.what = "a quantised model cannot be " + action,
+                 .where = layer.parts[0].name,
+                 .hint = "use the model that it was quantised from"});
+  });
 }
 
 void Transformer::for_each_linear(const std::function<void(Linear&)>& visit) {

@@ -41,7 +41,7 @@ class Transformer {
                      Attention& attention) const;
   // hidden [T, D] -> [T, V].
   at::Tensor logits(const at::Tensor& hidden) const;
-  // The output projection [V, D] for fused losses; throws when it is quantised.
+  // The output projection [V, D] for fused losses; throws when it is quantised or has an adapter.
   const at::Tensor& output_weight() const;
 
   const ModelConfig& config() const { return config_; }
@@ -70,6 +70,10 @@ class Transformer {
   at::Tensor inverse_frequencies_;  // [Dh/2] fp32
   ActivationMemory activation_memory_ = ActivationMemory::kKeep;
 };
+
+// Throws gradus::Error when a projection is quantised: such a model computes, but its weights can
+// be neither trained nor taken apart. `action` is what was asked for: "trained".
+void require_dense(const Transformer& model, const std::string& action);
 
 // Inverse rotary frequencies [Dh/2], fp32 (llama3 scaling as in transformers' rope utilities).
 at::Tensor rope_inverse_frequencies(const ModelConfig& config);

@@ -31,8 +31,9 @@ struct Output {
 
 QuantizationConfig config_of(const QuantizeRecipe& recipe) {
   const bool int4 = recipe.scheme == QuantScheme::kInt4;
-  return {
-      .bits = int4 ? 4 : 8, .group_size = int4 ? recipe.group_size : 0, .ignored = recipe.ignore};
+  return {.bits = int4 ? 4 : 8,
+          .group_size = int4 ? recipe.group_size.value_or(64) : 0,
+          .ignored = recipe.ignore};
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,
@@ -81,6 +82,9 @@ Output quantize_tensors(const Transformer& model, const QuantizationConfig& conf
       if (config.applies_to(part.name)) quantised.insert(part.name + ".weight");
     }
   });
+  if (quantised.empty())
+    throw Error(ErrorParts{.what = "every projection is ignored: nothing would be quantised",
+                           .where = "ignore"});
   const RtnOptions options{
       .bits = config.bits,
       .group_size = config.group_size,

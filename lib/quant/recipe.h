@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ struct QuantizeRecipe {
   std::string model;
   std::string out;
   QuantScheme scheme = QuantScheme::kInt4;
-  int64_t group_size = 64;
+  std::optional<int64_t> group_size = {};
   bool search_clipping = true;
   std::vector<std::string> ignore = {"lm_head"};
   int64_t threads = 0;
@@ -34,7 +35,8 @@ struct QuantizeRecipe {
     v("out", out, "the quantised model folder to write; must not exist", rule::required,
       rule::path_output);
     v("scheme", scheme, "int8: one scale per output channel; int4: one scale per group of weights");
-    v("group_size", group_size, "weights that share a scale (int4)", rule::in_range(8, 4096));
+    v("group_size", group_size, "weights that share a scale (int4); default: 64",
+      rule::in_range(8, 4096));
     v("search_clipping", search_clipping,
       "choose each scale for the least squared error instead of the largest weight");
     v("ignore", ignore, "projections that stay as they are, by full name");
@@ -42,7 +44,9 @@ struct QuantizeRecipe {
   }
 
   void check(Problems& problems) const {
-    if (group_size % 8 != 0) problems.add("group_size", "must be a multiple of 8");
+    if (group_size && scheme == QuantScheme::kInt8)
+      problems.add("group_size", "has no effect: int8 has one scale per output channel");
+    if (group_size && *group_size % 8 != 0) problems.add("group_size", "must be a multiple of 8");
   }
 };
 

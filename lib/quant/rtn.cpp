@@ -55,12 +55,14 @@ QuantizedTensor quantize_rtn(const at::Tensor& weight, const RtnOptions& options
                              const std::string& where) {
   const int64_t N = weight.size(0), K = weight.size(1);
   const int64_t group = options.group_size == 0 ? K : options.group_size;
-  if (K % group != 0 || (options.bits == 4 && K % 8 != 0)) {
+  if (K % group != 0 || K % 8 != 0) {
     throw Error({.what = "weight cannot be split into groups",
                  .where = where,
-                 .expected = cat("a multiple of ", group, " columns"),
+                 .expected = cat("a multiple of ", K % 8 != 0 ? 8 : group, " columns"),
                  .found = cat(K),
-                 .hint = "choose a group_size that divides it, or add the projection to `ignore`"});
+                 .hint = K % 8 != 0
+                             ? "add the projection to `ignore`"
+                             : "choose a group_size that divides it, or add it to `ignore`"});
   }
   const at::Tensor groups = weight.to(at::kFloat).reshape({N, K / group, group});
   const at::Tensor scales = best_scales(groups, groups.abs().amax(-1, true), options);

@@ -23,8 +23,8 @@ struct RtnOptions {
   ClipSearch clip_search = ClipSearch::kOff;  // try scales of 100 % … 60 % of the largest weight
 };
 
-// weight [N, K], any float dtype, CPU. With 4 bits K must be a multiple of the group size. Throws
-// gradus::Error naming `where` when the weight does not fit the options.
+// weight [N, K], any float dtype, CPU. K must be a multiple of 8 and of the group size.
+// Throws gradus::Error naming `where` when the weight does not fit the options.
 QuantizedTensor quantize_rtn(const at::Tensor& weight, const RtnOptions& options,
                              const std::string& where);
 

@@ -26,21 +26,10 @@ RenderedChat render(const ChatRequest& request, const TextTools& tools) {
   }
 }
 
-std::vector<ByteSpan> data_spans(const RenderedChat& chat) {
-  std::vector<ByteSpan> spans;
-  for (const ContentSpan& content : chat.contents) {
-    const size_t from = spans.empty() ? 0 : spans.back().end;
-    if (content.text.end <= from) continue;
-    spans.push_back({std::max(content.text.begin, from), content.text.end});
-  }
-  return spans;
-}
-
 }  // namespace
 
 std::vector<int32_t> chat_prompt(const ChatRequest& request, const TextTools& tools) {
-  const RenderedChat chat = render(request, tools);
-  return tools.tokenizer->encode_guarded(chat.text, data_spans(chat));
+  return encode_chat(render(request, tools), *tools.tokenizer).ids;
 }
 
 std::vector<int32_t> completion_prompt(const Prompt& prompt, const TextTools& tools) {

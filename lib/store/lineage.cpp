@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 
 #include "base/hash.h"
 #include "base/system.h"
+#include "data/text_tools.h"
 
 namespace gradus {
 namespace {
@@ -86,20 +86,6 @@ Lineage read_lineage(const fs::path& folder) {
 
 void write_lineage(const fs::path& folder, const Lineage& lineage) {
   write_json(folder / "lineage.json", lineage_json(lineage));
-}
-
-std::string tokenizer_digest(const fs::path& folder, DigestCache& cache) {
-  static constexpr std::array kNames = {
-      "added_tokens.json", "merges.txt",     "special_tokens_map.json",
-      "spiece.model",      "tiktoken.model", "tokenizer.json",
-      "tokenizer.model",   "vocab.json",     "vocab.txt"};
-  std::vector<FileDigest> found;
-  for (const char* name : kNames) {
-    std::error_code ignored;
-    if (fs::is_regular_file(folder / name, ignored))
-      found.push_back({name, cache.file(folder / name)});
-  }
-  return found.empty() ? "" : list_digest(found);
 }
 
 std::string template_digest(const fs::path& folder, DigestCache& cache) {

@@ -82,8 +82,7 @@ bool has_lineage(const fs::path& folder);
 Lineage read_lineage(const fs::path& folder);
 void write_lineage(const fs::path& folder, const Lineage& lineage);
 
-// SHA-256 over the tokenizer's files, resp. over the text of the chat template; "" without.
-std::string tokenizer_digest(const fs::path& folder, DigestCache& cache);
+// SHA-256 over the text of the chat template; "" without one.
 std::string template_digest(const fs::path& folder, DigestCache& cache);
 
 // Adds the result of an evaluation to a folder's lineage; one of the same "name" is replaced.

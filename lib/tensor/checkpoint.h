@@ -10,7 +10,8 @@
 namespace gradus::ops {
 
 // layer(x), with its activations recomputed in backward. Gradients reach x and every parameter the
-// layer uses. The layer must be deterministic. Without gradients it is simply layer(x).
+// layer uses, of which at least one must require them. The layer must be deterministic. With
+// gradients turned off it is simply layer(x).
 at::Tensor checkpoint(const std::function<at::Tensor(const at::Tensor&)>& layer,
                       const at::Tensor& x);
 

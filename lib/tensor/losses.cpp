@@ -2,7 +2,6 @@
 #include "tensor/losses.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/argmax.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/exp.h>
@@ -108,11 +107,12 @@ Tensor scatter_rows(const Tensor& rows_gradient, const Tensor& index, const Tens
   return full.index_copy_(0, index, rows_gradient);
 }
 
-// log softmax of the logits [R, V] in fp32.
-Tensor block_log_probs(const Tensor& rows, const Tensor& weight, double temperature) {
-  Tensor logits = at::linear(rows, weight).to(at::kFloat);
-  if (temperature != 1.0) logits.div_(temperature);
-  return at::log_softmax(logits, -1);
+// [R, V] in fp32.
+Tensor block_logits(const Tensor& rows, const Tensor& weight) {
+  return at::linear(rows, weight).to(at::kFloat);
+}
+Tensor log_probs(const Tensor& logits, double temperature) {
+  return at::log_softmax(temperature == 1.0 ? logits : logits / temperature, -1);
 }
 
 // (probs - onehot) * factor, in place over probs.
@@ -178,7 +178,7 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
         if (sink.wanted()) sink.add(start, rows, logits);
         return;
       }
-      Tensor log_probs = block_log_probs(rows, weight, 1.0);
+      Tensor log_probs = at::log_softmax(block_logits(rows, weight), -1);
       total.sub_(log_probs.gather(1, row_targets.unsqueeze(1)).sum(), scale);
       if (sink.wanted())
         sink.add(start, rows, cross_entropy_gradient(log_probs.exp_(), row_targets, scale));
@@ -231,19 +231,21 @@ struct Distillation : torch::autograd::Function<Distillation> {
     Tensor total = at::zeros({}, hidden.options().dtype(at::kFloat));
     const double hard = options.hard_weight * options.scale, soft = options.scale - hard;
     const auto block = [&](int64_t start, const Tensor& rows, const Tensor& targets) {
-      Tensor gradient = at::zeros({rows.size(0), weight.size(0)}, total.options());
+      const Tensor logits = block_logits(rows, weight);
+      const Tensor student = log_probs(logits, options.temperature);
+      Tensor gradient = at::zeros_like(logits);
       if (soft > 0) {
-        const Tensor teacher = block_log_probs(teacher_rows.narrow(0, start, rows.size(0)),
-                                               input.teacher_weight, options.temperature);
+        const Tensor teacher_logits =
+            block_logits(teacher_rows.narrow(0, start, rows.size(0)), input.teacher_weight);
         const BlockKl kl =
-            block_kl(block_log_probs(rows, weight, options.temperature), teacher, options);
+            block_kl(student, log_probs(teacher_logits, options.temperature), options);
         total.add_(kl.value, soft);
         gradient.add_(kl.gradient, soft);
       }
       if (hard > 0) {
-        const Tensor log_probs = block_log_probs(rows, weight, 1.0);
-        total.sub_(log_probs.gather(1, targets.unsqueeze(1)).sum(), hard);
-        gradient.add_(cross_entropy_gradient(log_probs.exp(), targets, hard));
+        const Tensor plain = options.temperature == 1.0 ? student : log_probs(logits, 1.0);
+        total.sub_(plain.gather(1, targets.unsqueeze(1)).sum(), hard);
+        gradient.add_(cross_entropy_gradient(plain.exp(), targets, hard));
       }
       if (sink.wanted()) sink.add(start, rows, gradient);
     };
@@ -272,24 +274,6 @@ Tensor linear_distillation(const DistillationInput& input, const DistillationOpt
               "teacher and student differ in vocabulary");
   return Distillation::apply(input.hidden, input.weight, input, options,
                              wanted_gradients(input.hidden, input.weight));
-}
-
-TargetScores linear_target_scores(const Tensor& hidden, const Tensor& weight,
-                                  const Tensor& targets) {
-  const at::NoGradGuard no_gradients;
-  const Tensor index = targeted_rows(targets);
-  const int64_t block_rows = rows_per_block(weight, kDistillationBytes);
-  TargetScores scores{at::zeros({targets.size(0)}, hidden.options().dtype(at::kFloat)),
-                      at::zeros({targets.size(0)}, hidden.options().dtype(at::kBool))};
-  const auto block = [&](int64_t start, const Tensor& rows, const Tensor& row_targets) {
-    const Tensor log_probs = block_log_probs(rows, weight, 1.0);
-    const Tensor places = index.narrow(0, start, rows.size(0));
-    scores.log_probs.index_copy_(0, places,
-                                 log_probs.gather(1, row_targets.unsqueeze(1)).squeeze(1));
-    scores.greedy.index_copy_(0, places, at::argmax(log_probs, -1) == row_targets);
-  };
-  for_each_block(hidden.index_select(0, index), targets.index_select(0, index), block_rows, block);
-  return scores;
 }
 
 }  // namespace gradus::ops

@@ -39,13 +39,4 @@ struct DistillationInput {
 // reverse direction), times scale; a scalar fp32.
 Tensor linear_distillation(const DistillationInput& input, const DistillationOptions& options);
 
-struct TargetScores {
-  Tensor log_probs;  // [T] fp32: log probability of each target; 0 where ignored
-  Tensor greedy;     // [T] bool: the target is the most likely token; false where ignored
-};
-
-// No gradients.
-TargetScores linear_target_scores(const Tensor& hidden, const Tensor& weight,
-                                  const Tensor& targets);
-
 }  // namespace gradus::ops

@@ -36,9 +36,14 @@ void check_stored(const QuantizedTensor& stored, int64_t columns, const std::str
       stored.group_size == 0 ? 1 : (columns + stored.group_size - 1) / stored.group_size;
   const bool values_fit =
       stored.bits == 4
-          ? stored.values.scalar_type() == at::kInt && stored.values.size(1) == columns / 8 &&
-                columns % 8 == 0
+          ? stored.values.scalar_type() == at::kInt && stored.values.size(1) == columns / 8
           : stored.values.scalar_type() == at::kChar && stored.values.size(1) == columns;
+  if (columns % 8 != 0) {
+    throw Error({.what = "a quantised weight has a width that cannot be computed with",
+                 .where = where,
+                 .expected = "a multiple of 8 columns",
+                 .found = cat(columns)});
+  }
   if (!values_fit || stored.scales.dim() != 2 || stored.scales.size(0) != rows ||
       stored.scales.size(1) != groups) {
     throw Error({.what = "quantised weight and its scales do not fit together",
@@ -55,13 +60,14 @@ cpu::QuantShape shape_of(const QuantizedWeight& weight) {
           .n = weight.rows,
           .k = weight.columns,
           .group = weight.group_size == 0 ? weight.columns : weight.group_size,
-          .scale_dtype = cpu::DType::kFloat32};
+          .scale_dtype =
+              weight.scale_dtype == at::kBFloat16 ? cpu::DType::kBFloat16 : cpu::DType::kFloat32};
 }
 
 at::Tensor pack_for_cpu(const QuantizedWeight& weight, const QuantizedTensor& stored) {
   const cpu::QuantShape shape = shape_of(weight);
   const at::Tensor values = stored.values.contiguous(),
-                   scales = stored.scales.to(at::kFloat).contiguous();
+                   scales = stored.scales.to(weight.scale_dtype).contiguous();
   at::Tensor packed =
       at::empty({cpu::quant_packed_bytes(shape)}, at::kByte);  // libtorch aligns to 64 bytes
   auto* out = static_cast<std::byte*>(packed.data_ptr());
@@ -103,6 +109,8 @@ std::shared_ptr<const QuantizedWeight> prepare_quantized(const QuantizedTensor& 
   weight->group_size = stored.group_size;
   weight->rows = stored.values.size(0);
   weight->columns = columns;
+  const bool narrow = stored.scales.scalar_type() == at::kBFloat16;
+  weight->scale_dtype = narrow ? at::kBFloat16 : at::kFloat;
   if (stored.values.is_cpu()) {
     weight->values = pack_for_cpu(*weight, stored);
   } else {

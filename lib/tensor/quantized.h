@@ -11,7 +11,8 @@ namespace gradus {
 
 // Integers of a weight [N, K] as the compressed-tensors format stores them, symmetric:
 // 4 bits: values int32 [N, K/8], lowest nibble first along K, each stored +8 (q in [-8, 7]);
-// 8 bits: values int8 [N, K]. scales [N, K/group_size], or [N, 1] with group_size 0 (per channel).
+// 8 bits: values int8 [N, K]. K is a multiple of 8. scales [N, K/group_size], or [N, 1] with
+// group_size 0 (per channel).
 struct QuantizedTensor {
   int bits = 8;
   int64_t group_size = 0;
@@ -22,9 +23,10 @@ struct QuantizedTensor {
 // the same size in memory; elsewhere it keeps the storage layout.
 struct QuantizedWeight {
   int bits = 8;
-  int64_t group_size = 0;     // 0: one scale per row
-  int64_t rows = 0;           // N
-  int64_t columns = 0;        // K
+  int64_t group_size = 0;                    // 0: one scale per row
+  int64_t rows = 0;                          // N
+  int64_t columns = 0;                       // K
+  c10::ScalarType scale_dtype = at::kFloat;  // bf16 stays bf16, others are widened
   at::Tensor values, scales;  // CPU: `values` holds everything in the kernels' layout
 
   int64_t bytes() const;

@@ -46,12 +46,11 @@ class Tokenizer {
   // gradus::Error when `text` is not valid UTF-8.
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
   virtual Encoding encode_with_spans(std::string_view text, SpecialTokens special) const = 0;
-  // As encode(kNone), for text of which some parts (`data`, in order, not overlapping) were written
-  // by strangers: there, special tokens and tokens spelled <...> or [...] are plain text, so that
-  // data cannot end its turn or open another. The default suits tokenizers that never read control
-  // tokens from text.
-  virtual std::vector<TokenId> encode_guarded(std::string_view text,
-                                              const std::vector<ByteSpan>& data) const;
+  // As encode_with_spans(kNone), for text of which some parts (`data`, in order, not overlapping)
+  // were written by strangers: there, special tokens and tokens spelled <...> or [...] are plain
+  // text, so that data cannot end its turn or open another. The default suits tokenizers that never
+  // read control tokens from text.
+  virtual Encoding encode_guarded(std::string_view text, const std::vector<ByteSpan>& data) const;
   // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const = 0;
   // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte

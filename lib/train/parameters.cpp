@@ -81,6 +81,7 @@ LoraConfig lora_config(const LoraRecipe& recipe) {
 }
 
 std::vector<TrainedParameter> choose_parameters(Transformer& model, const TrainingRecipe& recipe) {
+  require_dense(model, "trained");
   for (const NamedTensor& tensor : model.named_tensors()) {
     at::Tensor leaf = tensor.leaf;
     leaf.requires_grad_(false);

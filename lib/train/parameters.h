@@ -31,7 +31,8 @@ struct TrainedParameter {
 LoraConfig lora_config(const LoraRecipe& recipe);
 
 // Turns on gradients for what the recipe trains and off for the rest; method lora attaches the
-// adapters first. Throws gradus::Error for layers that the model does not have.
+// adapters first. Throws gradus::Error for layers that the model does not have, and for quantised
+// models.
 std::vector<TrainedParameter> choose_parameters(Transformer& model, const TrainingRecipe& recipe);
 
 int64_t count_numbers(const std::vector<TrainedParameter>& parameters);

@@ -34,6 +34,8 @@ std::span<const EnumName<ActivationMemory>> enum_names(ActivationMemory) {
 void ScheduleRecipe::check(Problems& problems) const {
   if (warmup_steps && warmup_ratio)
     problems.add("warmup_ratio", "give warmup_steps or warmup_ratio, not both");
+  if (decay_ratio && kind != ScheduleKind::kWsd)
+    problems.add("decay_ratio", "has no effect: kind is not wsd");
 }
 
 void FreezeRecipe::check(Problems& problems) const {
@@ -55,6 +57,12 @@ void StudentRecipe::check(Problems& problems) const {
                    (keep_first.has_value() || keep_last.has_value());
   if (ways > 1)
     problems.add("", "choose layers by keep_layers, by keep_every, or by keep_first and keep_last");
+}
+
+void DistillRecipe::check(Problems& problems) const {
+  check_sections(problems);
+  if (distillation && !teacher)
+    problems.add("distillation", "has no effect: there is no teacher to learn from");
 }
 
 void TrainingRecipe::check_sections(Problems& problems) const {

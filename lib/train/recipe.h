@@ -53,7 +53,7 @@ struct ScheduleRecipe {
   std::optional<int64_t> warmup_steps = {};
   std::optional<double> warmup_ratio = {};
   double min_lr_ratio = 0.1;
-  double decay_ratio = 0.2;
+  std::optional<double> decay_ratio = {};
 
   template <class V>
   void visit(V& v) {
@@ -61,10 +61,11 @@ struct ScheduleRecipe {
     v("warmup_steps", warmup_steps, "steps of linear warm-up", rule::at_least(0));
     v("warmup_ratio", warmup_ratio, "the same as a share of all steps", rule::in_range(0, 1));
     v("min_lr_ratio", min_lr_ratio, "last learning rate, as a share of lr", rule::in_range(0, 1));
-    v("decay_ratio", decay_ratio, "wsd: share of all steps that decays at the end",
+    v("decay_ratio", decay_ratio, "wsd: share of all steps that decays at the end; default: 0.2",
       rule::in_range(0, 1));
   }
   void check(Problems& problems) const;
+  double decay_ratio_or_default() const { return decay_ratio.value_or(0.2); }
 };
 
 struct FreezeRecipe {
@@ -96,8 +97,7 @@ struct LoraRecipe {
   template <class V>
   void visit(V& v) {
     v("targets", targets, "projections that get an adapter", rule::non_empty,
-      rule::one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-                    "lm_head"}));
+      rule::one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
     v("rank", rank, "rank of the adapters", rule::in_range(1, 65536));
     v("alpha", alpha, "the update is scaled by alpha / rank", rule::positive);
     v("rank_stabilised", rank_stabilised, "scale by alpha / sqrt(rank) instead (rsLoRA)");
@@ -267,7 +267,7 @@ struct DistillRecipe : TrainingRecipe {
   DistillRecipe() { optimizer.weight_decay = 0.01; }
   std::optional<std::string> teacher;
   StudentRecipe student;
-  DistillationRecipe distillation;
+  std::optional<DistillationRecipe> distillation;
 
   template <class V>
   void visit(V& v) {
@@ -278,7 +278,7 @@ struct DistillRecipe : TrainingRecipe {
     v("distillation", distillation, "what the student learns from the teacher");
     TrainingRecipe::visit(v);
   }
-  void check(Problems& problems) const { check_sections(problems); }
+  void check(Problems& problems) const;
 };
 
 }  // namespace gradus

@@ -27,7 +27,8 @@ double remaining(const ScheduleRecipe& schedule, int64_t step, int64_t warmup, i
     case ScheduleKind::kCosine:
       return 0.5 * (1.0 + std::cos(M_PI * part(warmup)));
     case ScheduleKind::kWsd: {
-      const auto decay = std::llround(schedule.decay_ratio * static_cast<double>(steps));
+      const auto decay =
+          std::llround(schedule.decay_ratio_or_default() * static_cast<double>(steps));
       return 1.0 - part(std::max<int64_t>(warmup, steps - decay));
     }
   }

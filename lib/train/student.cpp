@@ -46,6 +46,7 @@ std::vector<int64_t> kept_layers(const StudentRecipe& recipe, int64_t layers) {
 }
 
 Transformer keep_layers(const Transformer& model, const std::vector<int64_t>& layers) {
+  require_dense(model, "made into a student");
   const at::NoGradGuard no_gradients;
   ModelConfig config = model.config();
   config.num_hidden_layers = static_cast<int64_t>(layers.size());

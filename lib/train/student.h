@@ -14,7 +14,8 @@ namespace gradus {
 // when it names a layer that is not there, names one twice, or keeps none.
 std::vector<int64_t> kept_layers(const StudentRecipe& recipe, int64_t layers);
 
-// `model` reduced to these layers; embeddings, norms and output projection stay.
+// `model` reduced to these layers; embeddings, norms and output projection stay. Throws
+// gradus::Error for a quantised model.
 Transformer keep_layers(const Transformer& model, const std::vector<int64_t>& layers);
 
 }  // namespace gradus

@@ -80,7 +80,6 @@ class Trainer {
   double peak_flops_ = 0;
   int64_t first_step_ = 0;   // of this process
   int64_t saved_step_ = -1;  // of the newest checkpoint
-  double last_loss_ = 0;
   std::chrono::steady_clock::time_point saved_at_;
 };
 

@@ -112,7 +112,6 @@ def llama3_divisors(rope, head_dim):
 
 SCALINGS = {
     "linear": {"rope_type": "linear", "factor": 4.0},
-    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128},
     "llama3": {
         "rope_type": "llama3",
         "factor": 8.0,
@@ -134,8 +133,6 @@ def test_rope_scaling_survives(gradus, tmp_path, family, scaling):
             return writer.add_tensor("rope_freqs.weight", llama3_divisors(parameters, 32))
         writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
         writer.add_rope_scaling_factor(parameters["factor"])
-        if scaling == "yarn":
-            writer.add_rope_scaling_orig_ctx_len(parameters["original_max_position_embeddings"])
 
     write_gguf(tmp_path / "m.gguf", original, family, extra=extra)
     ours = load(import_folder(gradus, tmp_path / "m.gguf", tmp_path / "out"))
@@ -207,6 +204,7 @@ REFUSED = {
     "token id": (lambda writer: writer.add_eot_token_id(5000), "tokenizer.ggml.eot_token_id"),
     "stray tensor": (lambda writer: writer.add_tensor("stray", np.zeros(4, np.float32)), "'stray'"),
     "factors": (lambda writer: writer.add_tensor("rope_freqs.weight", np.arange(16, dtype=np.float32)), "rope_freqs"),
+    "yarn": (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN), "yarn"),
     "longrope": (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE), "rope.scaling.type"),
 }
 

@@ -10,8 +10,9 @@ import torch
 from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
 
 
-def quantize(gradus, model, out, scheme, *more):
-    result = gradus("quantize", f"model={model}", f"out={out}", f"scheme={scheme}", *more)
+def quantize(gradus, model, out, scheme):
+    groups = ["group_size=16"] if scheme == "int4" else []
+    result = gradus("quantize", f"model={model}", f"out={out}", f"scheme={scheme}", *groups)
     assert result.returncode == 0, result.stderr
     return safetensors.torch.load_file(out / "model.safetensors")
 
@@ -36,7 +37,7 @@ def dequantised(tensors, name, scheme):
 @pytest.mark.parametrize("scheme", ["int8", "int4"])
 def test_logits_equal_those_of_the_weights_that_compressed_tensors_reads(gradus, tmp_path, scheme):
     model = tiny_models.make("llama", tmp_path / "model")
-    tensors = quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme, "group_size=16")
+    tensors = quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme)
     state = model.state_dict()
     changed = 0
     for name in list(state):
@@ -60,9 +61,23 @@ def test_the_config_is_one_that_compressed_tensors_accepts(gradus, tmp_path, sch
     from compressed_tensors.quantization import QuantizationConfig
 
     tiny_models.make("llama", tmp_path / "model")
-    quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme, "group_size=16")
+    quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme)
     document = json.loads((tmp_path / scheme / "config.json").read_text())["quantization_config"]
     config = QuantizationConfig.model_validate(document)
     weights = config.config_groups["group_0"].weights
     assert weights.num_bits == (8 if scheme == "int8" else 4)
     assert weights.symmetric and config.ignore == ["lm_head"]
+
+
+def test_a_model_of_which_nothing_would_be_quantised_is_refused(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path / "model")
+    names = json.loads((tmp_path / "model" / "config.json").read_text())
+    projections = [
+        f"model.layers.{layer}.{name}_proj"
+        for layer in range(names["num_hidden_layers"])
+        for name in ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"]
+    ]
+    ignore = "ignore=" + json.dumps([*projections, "lm_head"])
+    result = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}", ignore)
+    assert result.returncode == 1 and "nothing would be quantised" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -320,6 +320,24 @@ def test_distill_refuses_another_tokenizer(gradus, chats):
     assert not (chats / "run").exists()
 
 
+def test_distill_takes_a_teacher_whose_chat_template_alone_differs(gradus, chats):
+    train_models.make(chats / "other")
+    settings = json.loads((chats / "other" / "tokenizer_config.json").read_text())
+    settings["chat_template"] += "{# another #}"
+    (chats / "other" / "tokenizer_config.json").write_text(json.dumps(settings))
+    result = gradus("distill", distill_recipe(chats, "run", teacher=str(chats / "other")), "--check")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_quantised_parent_is_refused_before_the_data_are_read(gradus, chats):
+    result = gradus("quantize", f"model={chats / 'base'}", f"out={chats / 'int8'}", "scheme=int8")
+    assert result.returncode == 0, result.stderr
+    path = recipe(chats, "run", model=str(chats / "int8"), data=data_section(chats, chats / "chat.jsonl"))
+    result = gradus("sft", path)
+    assert result.returncode == 1 and "quantised model cannot be trained" in result.stderr
+    assert not (chats / "run").exists()
+
+
 def test_check_print_config_and_schema_touch_nothing(gradus, texts):
     path = recipe(texts, "run", data=data_section(texts, texts / "train.jsonl"))
     assert gradus("pretrain-continue", path, "--check").stdout == "ok\n"

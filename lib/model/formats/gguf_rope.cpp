@@ -53,19 +53,7 @@ Json llama3_scaling(const GgufTensor& divisors, const GgufKeys& keys, const Gguf
           {"original_max_position_embeddings", static_cast<int64_t>(kOriginalContext)}};
 }
 
-Json yarn_scaling(const GgufKeys& keys) {
-  Json scaling = {
-      {"rope_type", "yarn"},
-      {"factor", keys.number("rope.scaling.factor")},
-      {"original_max_position_embeddings", keys.size("rope.scaling.original_context_length")}};
-  if (keys.has("rope.scaling.yarn_beta_fast"))
-    scaling["beta_fast"] = keys.number("rope.scaling.yarn_beta_fast");
-  if (keys.has("rope.scaling.yarn_beta_slow"))
-    scaling["beta_slow"] = keys.number("rope.scaling.yarn_beta_slow");
-  return scaling;
-}
-
-// "none", "linear" or "yarn"; old files have only the divisor `rope.scale_linear`.
+// "none" or "linear"; old files have only the divisor `rope.scale_linear`.
 Json named_scaling(const GgufKeys& keys) {
   const bool old_linear = keys.has("rope.scale_linear") && keys.number("rope.scale_linear") != 1;
   if (!keys.has("rope.scaling.type")) {
@@ -76,8 +64,7 @@ Json named_scaling(const GgufKeys& keys) {
   if (type == "none") return nullptr;
   if (type == "linear")
     return {{"rope_type", "linear"}, {"factor", keys.number("rope.scaling.factor")}};
-  if (type == "yarn") return yarn_scaling(keys);
-  keys.refuse("rope.scaling.type", "is not supported", "none, linear or yarn");
+  keys.refuse("rope.scaling.type", "is not supported", "none or linear");
 }
 
 }  // namespace

@@ -42,15 +42,12 @@ struct Gemv {
   int threads = 0;
 };
 
-// h = x + residual (when given); y = h / sqrt(mean(h^2) + eps) * (weight + weight_offset).
-// x, residual, sum and y have one dtype; any of them may be the same memory. With a bf16 sum, y is
-// made from the rounded h, as two separate ops would. A residual needs a sum to write to.
+// y = x / sqrt(mean(x^2) + eps) * (weight + weight_offset). x and y have one dtype and may be the
+// same memory.
 struct RmsNorm {
   ConstRows x;
-  ConstRows residual = {};  // data null: none
-  Rows sum = {};            // h; data null: not written
   ConstArray weight;        // [D]
-  float weight_offset = 0;  // 1 for gemma
+  float weight_offset = 0;  // 1 for gemma; no loaded family uses it yet
   Rows y;
   float* reciprocal_rms = nullptr;  // [T], kept for the backward pass; null: not written
   int64_t rows = 0;                 // T
@@ -60,7 +57,7 @@ struct RmsNorm {
 };
 
 // dx (same dtype as x and dy; may be dy's memory), and dweight[D] fp32, overwritten; either output
-// may be null. x is the h of the forward pass.
+// may be null.
 struct RmsNormBackward {
   ConstRows x;
   ConstRows dy;
@@ -76,7 +73,7 @@ struct RmsNormBackward {
 
 enum class RopePairs : uint8_t {
   kHalves,       // (i, i + rotary/2): GPT-NeoX, HF llama "rotate_half"
-  kInterleaved,  // (2i, 2i + 1): GPT-J, GLM
+  kInterleaved,  // (2i, 2i + 1): GPT-J, GLM; no loaded family uses it yet
 };
 enum class RopeDirection : uint8_t { kForward, kBackward };
 
@@ -92,8 +89,7 @@ struct Rope {
   int64_t rotary = 0;  // even, <= Dh
   const float* cos = nullptr;
   const float* sin = nullptr;
-  const int64_t* positions = nullptr;    // [T], or
-  const int32_t* positions32 = nullptr;  // [T]; both null: row t is position t
+  const int64_t* positions = nullptr;  // [T]; null: row t is position t
   RopePairs pairs = RopePairs::kHalves;
   RopeDirection direction = RopeDirection::kForward;
   int threads = 0;
@@ -142,14 +138,14 @@ struct DecodeAttention {
   int64_t sequence_count = 0;
   DType dtype = DType::kFloat32;        // of q and out
   DType cache_dtype = DType::kFloat32;  // of the pages
-  int64_t heads = 0;                    // H, at most 32 per key-value head
+  int64_t heads = 0;                    // H, a multiple of Hkv
   int64_t kv_heads = 0;                 // Hkv
   int64_t head_dim = 0;                 // Dh, at most 256 and a multiple of 16
   int64_t page_tokens = 0;
   int64_t token_stride = 0;  // elements between tokens of one head in a page
   int64_t head_stride = 0;   // elements between heads of one token in a page
   float scale = 1;
-  float softcap = 0;   // 0: none; else softcap * tanh(score / softcap)
+  float softcap = 0;   // 0: none; else softcap * tanh(score / softcap), which gemma will use
   int64_t window = 0;  // 0: all tokens
   float* workspace = nullptr;
   int threads = 0;
@@ -243,15 +239,6 @@ struct CrossEntropyGrad {
   int threads = 0;
 };
 
-// index[t] = first position of the row's largest value; -1 for a row that holds a NaN.
-struct ArgMax {
-  ConstRows values;
-  int64_t* index = nullptr;  // [T]
-  int64_t rows = 0;
-  int64_t width = 0;
-  int threads = 0;
-};
-
 enum class Isa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
 
 struct CpuKernels {
@@ -270,7 +257,6 @@ struct CpuKernels {
   double (*sum_of_squares)(const SumOfSquares&);
   void (*log_sum_exp)(const LogSumExp&);
   void (*cross_entropy_grad)(const CrossEntropyGrad&);
-  void (*argmax)(const ArgMax&);
 };
 
 // The best table this processor can run, chosen once.

@@ -30,9 +30,8 @@ class JsonTokenizer : public Tokenizer {
   Encoding encode_with_spans(std::string_view text, SpecialTokens special) const override {
     return run(text, special, Tracking::kOn, {});
   }
-  std::vector<TokenId> encode_guarded(std::string_view text,
-                                      const std::vector<ByteSpan>& data) const override {
-    return run(text, SpecialTokens::kNone, Tracking::kOn, data).ids;
+  Encoding encode_guarded(std::string_view text, const std::vector<ByteSpan>& data) const override {
+    return run(text, SpecialTokens::kNone, Tracking::kOn, data);
   }
   std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const override;
   std::string token_bytes(TokenId id) const override;

@@ -4,9 +4,8 @@
 
 namespace gradus {
 
-std::vector<TokenId> Tokenizer::encode_guarded(std::string_view text,
-                                               const std::vector<ByteSpan>&) const {
-  return encode(text, SpecialTokens::kNone);
+Encoding Tokenizer::encode_guarded(std::string_view text, const std::vector<ByteSpan>&) const {
+  return encode_with_spans(text, SpecialTokens::kNone);
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {

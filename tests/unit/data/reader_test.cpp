@@ -231,6 +231,13 @@ TEST_CASE("malformed CSV records and headers are refused with the reason") {
   CHECK(contains(rows[1].error, "text after a closing quote"));
   CHECK(contains(rows[2].error, "a quote inside a field"));
   CHECK(contains(rows[3].error, "a quoted field is not closed"));
+  write_file_atomic(folder / "a.csv", "a,b\n5\" disk,1\n2,3\n\"x\"\",4\n\",5\n6,7\n");
+  const auto apart = read_all(folder / "a.csv");
+  REQUIRE(apart.size() == 4);  // only a quote at the start of a field opens one
+  CHECK(contains(apart[0].error, "a quote inside a field"));
+  CHECK(apart[1].row == Json{{"a", "2"}, {"b", "3"}});
+  CHECK(apart[2].row == Json{{"a", "x\",4\n"}, {"b", "5"}});
+  CHECK(apart[3].row == Json{{"a", "6"}, {"b", "7"}});
   write_file_atomic(folder / "a.csv", "a,a\n");
   CHECK(contains(error_of([&] { read_all(folder / "a.csv"); }), "two CSV columns are named 'a'"));
   write_file_atomic(folder / "a.csv", "");

@@ -237,7 +237,7 @@ TEST_CASE("an empty source is refused") {
   CHECK(contains(fixture.error(), "no row can be read"));
 }
 
-TEST_CASE("a recipe gives plan, held-out sets, report and lineage") {
+TEST_CASE("a recipe gives plan, held-out sets and report") {
   Fixture fixture(many_rows(200));
   fixture.write(many_rows(20), "held.jsonl");
   fixture.data.sources = {fixture.source};
@@ -253,12 +253,26 @@ TEST_CASE("a recipe gives plan, held-out sets, report and lineage") {
   CHECK(data.evaluation[0].name() == "held");
   CHECK(data.report().at("plan").at("tokens") == data.plan.tokens());
   CHECK(contains(data.table(), "manual"));
-  const Json lineage = data.lineage();
-  REQUIRE(lineage.size() == 1);
-  CHECK(lineage[0].at("licence") == "CC0-1.0");
-  CHECK(lineage[0].at("files")[0].at("sha256") == sha256_file(fixture.source.path));
-  CHECK(lineage[0].at("documents") == 200);
-  CHECK(lineage[0].at("tokens") == data.plan.tokens());
+  REQUIRE(data.reports().size() == 2);
+  const SourceReport report = data.reports()[0];
+  CHECK(report.licence == "CC0-1.0");
+  CHECK(report.files.at(0).sha256 == sha256_file(fixture.source.path));
+  CHECK(report.kept_documents == 200);
+  CHECK(data.report().at("evaluation")[0].at("name") == "held");
+}
+
+TEST_CASE("a source's own overflow policy comes before that of the data") {
+  Fixture fixture(many_rows(200));
+  fixture.data.context_length = 40;
+  fixture.source.on_overflow = OverflowPolicy::kDrop;
+  fixture.data.sources = {fixture.source};
+  const TextTools tools = toy_tools();
+  const BatchRecipe batch{.sequences_per_step = 2};
+  const TrainingData data = load_training_data(fixture.data, batch, tools, 3);
+  CHECK(data.reports()[0].kept_documents < 200);
+  fixture.data.sources[0].on_overflow.reset();
+  CHECK(contains(error_of([&] { load_training_data(fixture.data, batch, tools, 3); }),
+                 "longer than context_length"));
 }
 
 }  // namespace gradus

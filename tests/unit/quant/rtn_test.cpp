@@ -81,3 +81,10 @@ TEST_CASE("a width that the group size does not divide is refused with the tenso
   CHECK_THROWS_WITH(quantize_rtn(random_weight(2, 24), {.bits = 4, .group_size = 16}, "model.x"),
                     Catch::Contains("model.x") && Catch::Contains("24"));
 }
+
+TEST_CASE("a width that is no multiple of 8 is refused, as it could not be loaded") {
+  for (const int bits : {4, 8})
+    CHECK_THROWS_WITH(
+        quantize_rtn(random_weight(2, 28), {.bits = bits, .group_size = 0}, "model.x"),
+        Catch::Contains("model.x") && Catch::Contains("multiple of 8"));
+}

@@ -109,14 +109,6 @@ float lse_of(const CpuKernels& table, const std::vector<float>& row) {
   return lse;
 }
 
-int64_t argmax_of(const CpuKernels& table, const std::vector<float>& row) {
-  int64_t index = -2;
-  const auto n = static_cast<int64_t>(row.size());
-  table.argmax(
-      {.values = {row.data(), DType::kFloat32, n}, .index = &index, .rows = 1, .width = n});
-  return index;
-}
-
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -179,20 +171,5 @@ TEST_CASE("log_sum_exp of extremes") {
     CHECK(lse_of(*table, {-kInf, -kInf}) == -kInf);
     CHECK(std::isnan(lse_of(*table, {1, NAN, 2})));
     CHECK(std::isnan(lse_of(*table, std::vector<float>(40, NAN))));
-  }
-}
-
-TEST_CASE("argmax takes the first of equals and refuses NaN") {
-  std::vector<float> row = numbers(5000, 12);
-  for (const CpuKernels* table : all_tables()) {
-    CAPTURE(isa_name(table->isa));
-    const auto truth = std::max_element(row.begin(), row.end()) - row.begin();
-    CHECK(argmax_of(*table, row) == truth);
-    CHECK(argmax_of(*table, {1, 3, 3, 2}) == 1);
-    CHECK(argmax_of(*table, {-kInf, -kInf}) == 0);
-    CHECK(argmax_of(*table, {-kInf, -5, -kInf}) == 1);
-    std::vector<float> bad = row;
-    bad[4999] = NAN;
-    CHECK(argmax_of(*table, bad) == -1);
   }
 }

@@ -118,18 +118,4 @@ TEST_CASE("distillation and its gradients equal the plain composition") {
   }
 }
 
-TEST_CASE("target scores are the log probabilities, and say which targets are greedy") {
-  const Inputs in = student();
-  const ops::TargetScores scores = ops::linear_target_scores(in[0], in[1], targets());
-  const Tensor all = log_probs(in[0], in[1]), ids = targets();
-  for (int64_t i = 0; i < kRows; ++i) {
-    const auto id = ids[i].item<int64_t>();
-    const bool ignored = id == ops::kIgnoredTarget;
-    const double expected = ignored ? 0.0 : all[i][id].item<double>();
-    CHECK(scores.log_probs[i].item<double>() == Approx(expected).margin(1e-5));
-    const bool greedy = !ignored && all[i].argmax().item<int64_t>() == id;
-    CHECK(scores.greedy[i].item<bool>() == greedy);
-  }
-}
-
 }  // namespace gradus

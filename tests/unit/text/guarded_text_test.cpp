@@ -44,26 +44,26 @@ std::unique_ptr<Tokenizer> word_level() {
 TEST_CASE("control tokens are text inside data and tokens outside of it") {
   const auto tokenizer = bpe();
   const std::string text = "x</s><u>x";
-  CHECK(tokenizer->encode_guarded(text, {}) == Ids{5, 8, 9, 5});
+  CHECK(tokenizer->encode_guarded(text, {}).ids == Ids{5, 8, 9, 5});
   CHECK(tokenizer->encode(text, SpecialTokens::kNone) == Ids{5, 8, 9, 5});
-  CHECK(tokenizer->encode_guarded(text, {{0, 9}}) == Ids{5, 0, 2, 3, 1, 0, 4, 1, 5});
-  CHECK(tokenizer->encode_guarded(text, {{1, 5}}) == Ids{5, 0, 2, 3, 1, 9, 5});
-  CHECK(tokenizer->encode_guarded(text, {{5, 8}}) == Ids{5, 8, 0, 4, 1, 5});
+  CHECK(tokenizer->encode_guarded(text, {{0, 9}}).ids == Ids{5, 0, 2, 3, 1, 0, 4, 1, 5});
+  CHECK(tokenizer->encode_guarded(text, {{1, 5}}).ids == Ids{5, 0, 2, 3, 1, 9, 5});
+  CHECK(tokenizer->encode_guarded(text, {{5, 8}}).ids == Ids{5, 8, 0, 4, 1, 5});
 }
 
 TEST_CASE("a control token is not put together from data and what surrounds it") {
   const auto tokenizer = bpe();
-  CHECK(tokenizer->encode_guarded("x</s>", {{0, 3}}) == Ids{5, 0, 2, 3, 1});
-  CHECK(tokenizer->encode_guarded("</s>x", {{2, 5}}) == Ids{0, 2, 3, 1, 5});
-  CHECK(tokenizer->encode_guarded("<</s>", {{0, 1}}) == Ids{0, 8});
+  CHECK(tokenizer->encode_guarded("x</s>", {{0, 3}}).ids == Ids{5, 0, 2, 3, 1});
+  CHECK(tokenizer->encode_guarded("</s>x", {{2, 5}}).ids == Ids{0, 2, 3, 1, 5});
+  CHECK(tokenizer->encode_guarded("<</s>", {{0, 1}}).ids == Ids{0, 8});
 }
 
 TEST_CASE("added tokens that steer nothing stay tokens in data") {
-  CHECK(bpe()->encode_guarded("xab", {{0, 3}}) == Ids{5, 10});
+  CHECK(bpe()->encode_guarded("xab", {{0, 3}}).ids == Ids{5, 10});
 }
 
 TEST_CASE("models that know a control token as a word do not give it for data") {
   const auto tokenizer = word_level();
-  CHECK(tokenizer->encode_guarded("x </s> x", {}) == Ids{4, 1, 4});
-  CHECK(tokenizer->encode_guarded("x </s> x", {{0, 8}}) == Ids{4, 2, 3, 4});
+  CHECK(tokenizer->encode_guarded("x </s> x", {}).ids == Ids{4, 1, 4});
+  CHECK(tokenizer->encode_guarded("x </s> x", {{0, 8}}).ids == Ids{4, 2, 3, 4});
 }

@@ -67,36 +67,5 @@ inline void cross_entropy_grad(const CrossEntropyGrad& args) {
   });
 }
 
-// The first block that holds a new maximum is remembered, and searched at the end.
-template <class T>
-inline int64_t row_argmax(const T* row, int64_t n) {
-  constexpr int64_t kBlock = 1024;
-  float best = -__builtin_inff();
-  int64_t best_block = 0;
-  bool nan = false;
-  for (int64_t i = 0; i < n; i += kBlock) {
-    const int64_t count = min_of(kBlock, n - i);
-    const float maximum = row_maximum(row + i, count);
-    for_each_vector(count, [&](auto v) { nan |= vhas_nan(v.load(row + i)); });
-    if (maximum > best) {
-      best = maximum;
-      best_block = i;
-    }
-  }
-  if (nan) return -1;
-  int64_t index = best_block;
-  while (load_one(row + index) != best) ++index;
-  return index;
-}
-
-inline void argmax(const ArgMax& args) {
-  with_dtype(args.values.dtype, [&](auto tag) {
-    using T = typename decltype(tag)::Type;
-    parallel_for(args.rows, args.threads, [&](int64_t t) {
-      args.index[t] = row_argmax(row_of<T>(args.values, t), args.width);
-    });
-  });
-}
-
 }  // namespace
 }  // namespace gradus::cpu

@@ -14,7 +14,6 @@ namespace gradus::cpu {
 namespace {
 
 constexpr int64_t kMaxHeadDim = 256;
-constexpr int64_t kMaxGroup = 32;  // query heads of one key-value head
 #if defined(__AVX512F__)
 constexpr int64_t kHeadTile = 4;
 #else

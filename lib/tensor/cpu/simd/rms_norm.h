@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm (Zhang & Sennrich 2019), with the residual addition before it. See kernels.h.
+// RMSNorm (Zhang & Sennrich 2019). See kernels.h.
 #pragma once
 
 #include "tensor/cpu/kernels.h"
@@ -10,19 +10,10 @@ namespace {
 
 template <class T, class W>
 inline void rms_norm_row(const RmsNorm& args, int64_t t) {
-  const T* h = row_of<T>(args.x, t);
-  if (args.residual.data) {
-    const T* residual = row_of<T>(args.residual, t);
-    T* sum = row_of<T>(args.sum, t);
-    for_each_vector(args.width, [&](auto v) { v.store(sum, v.load(h) + v.load(residual)); });
-    h = sum;
-  } else if (args.sum.data) {
-    T* sum = row_of<T>(args.sum, t);
-    for_each_vector(args.width, [&](auto v) { v.store(sum, v.load(h)); });
-  }
+  const T* x = row_of<T>(args.x, t);
   const float squares = vector_sum(args.width, [&](auto v) {
-    const Vec x = v.load(h);
-    return x * x;
+    const Vec value = v.load(x);
+    return value * value;
   });
   const float mean = squares / static_cast<float>(args.width);
   const float reciprocal = 1.0f / __builtin_sqrtf(mean + args.eps);
@@ -31,7 +22,7 @@ inline void rms_norm_row(const RmsNorm& args, int64_t t) {
   T* y = row_of<T>(args.y, t);
   for_each_vector(args.width, [&](auto v) {
     const Vec w = v.load(weight) + vset(args.weight_offset);
-    v.store(y, v.load(h) * vset(reciprocal) * w);
+    v.store(y, v.load(x) * vset(reciprocal) * w);
   });
 }
 

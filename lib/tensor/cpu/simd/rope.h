@@ -46,7 +46,6 @@ template <class T>
 inline void rope_token(const Rope& args, int64_t t) {
   int64_t position = t;
   if (args.positions) position = args.positions[t];
-  if (args.positions32) position = args.positions32[t];
   const int64_t half = args.rotary / 2;
   const float* cos = args.cos + position * half;
   const float* sin = args.sin + position * half;

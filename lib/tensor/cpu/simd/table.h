@@ -31,8 +31,7 @@ constexpr CpuKernels make_table(Isa isa) {
           .adamw = adamw,
           .sum_of_squares = sum_of_squares,
           .log_sum_exp = log_sum_exp,
-          .cross_entropy_grad = cross_entropy_grad,
-          .argmax = argmax};
+          .cross_entropy_grad = cross_entropy_grad};
 }
 
 }  // namespace

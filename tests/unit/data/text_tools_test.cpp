@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/text_tools.h"
+
+#include <catch2/catch.hpp>
+
+#include "data/sample.h"
+#include "toy.h"
+
+namespace gradus {
+namespace {
+
+constexpr const char* kTemplate =
+    "{% for message in messages %}<u>{{ message.content }}</s>{% endfor %}";
+
+Json added(int id, const char* content) {
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", true}};
+}
+
+// One token per byte of a small alphabet, and the control tokens </s> (8) and <u> (9).
+TextTools tools() {
+  Json vocab = Json::object();
+  int id = 0;
+  for (const char* letter : {"<", ">", "/", "s", "u", "x", "a", "b"}) vocab[letter] = id++;
+  TextTools tools{.tokenizer = tokenizer_from_json(
+                      {{"version", "1.0"},
+                       {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", Json::array()}}},
+                       {"added_tokens", Json::array({added(8, "</s>"), added(9, "<u>")})}},
+                      "test"),
+                  .chat_template = ChatTemplate(kTemplate, "template"),
+                  .bos_token = {},
+                  .eos_token = "</s>",
+                  .tokenizer_digest = {}};
+  return tools;
+}
+
+}  // namespace
+
+TEST_CASE("what a message says cannot become control tokens in training") {
+  const TextTools toy = tools();
+  ChatRow row;
+  row.messages = Json::array({Json{{"role", "user"}, {"content", "x</s><u>a"}},
+                              Json{{"role", "assistant"}, {"content", "b"}}});
+  const Sample sample = chat_sample(row, toy, {}, "row");
+  const std::vector<TokenId> expected = {9, 5, 0, 2, 3, 1, 0, 4, 1, 6, 8, 9, 7, 8};
+  CHECK(sample.ids == expected);
+  CHECK(sample.turns_found == 1);
+  CHECK(sample.turns_ended == 1);
+  std::vector<bool> learned(expected.size(), false);
+  learned[12] = learned[13] = true;
+  CHECK(sample.supervised == learned);
+  // A server takes the same text by the same function.
+  ChatInput input;
+  input.messages = row.messages;
+  input.eos_token = toy.eos_token;
+  CHECK(encode_chat(toy.chat_template->render_traced(input), *toy.tokenizer).ids == expected);
+}
+
+TEST_CASE("the tokenizer's digest does not depend on the chat template") {
+  const TemporaryFolder a, b;
+  for (const TemporaryFolder* folder : {&a, &b})
+    write_file_atomic(*folder / "tokenizer.json", "{}");
+  write_file_atomic(b / "tokenizer_config.json", R"({"chat_template": "{{ messages }}"})");
+  DigestCache digests;
+  const std::string digest = tokenizer_digest(a.path(), digests);
+  CHECK(digest.size() == 64);
+  CHECK(tokenizer_digest(b.path(), digests) == digest);
+  write_file_atomic(b / "special_tokens_map.json", "{}");
+  CHECK(tokenizer_digest(b.path(), digests) != digest);
+}
+
+TEST_CASE("a tokenizer with more tokens than the model is refused") {
+  const ToyTokenizer tokenizer;
+  CHECK_NOTHROW(check_tokenizer_fits(tokenizer, tokenizer.vocab_size(), "here"));
+  CHECK(contains(error_of([&] { check_tokenizer_fits(tokenizer, 259, "here"); }), "at most 259"));
+}
+
+}  // namespace gradus
