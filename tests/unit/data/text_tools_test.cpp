@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/text_tools.h"
 
-#include <catch2/catch.hpp>
-
 #include "data/sample.h"
+#include "support/catch.h"
 #include "toy.h"
 
 namespace gradus {

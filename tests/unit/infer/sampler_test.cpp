@@ -2,12 +2,12 @@
 #include "infer/sampler.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -6,11 +6,11 @@
 
 #include "base/error.h"
 #include "model/lora.h"
+#include "support/catch.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 
 // Last: libtorch has a CHECK of its own.
-#include <catch2/catch.hpp>
 
 using Catch::Matchers::Contains;
 

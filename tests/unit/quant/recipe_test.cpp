@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/recipe.h"
 
-#include <catch2/catch.hpp>
-
 #include "base/error.h"
+#include "support/catch.h"
 
 using namespace gradus;
 

@@ -7,13 +7,13 @@
 
 #include "base/error.h"
 #include "model/folder.h"
+#include "support/catch.h"
 #include "tensor/quantized.h"
 #include "train/objective.h"
 #include "train/student.h"
 #include "unit/train/support.h"
 
 // Last: libtorch has a CHECK of its own.
-#include <catch2/catch.hpp>
 
 using Catch::Matchers::Contains;
 
