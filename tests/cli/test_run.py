@@ -20,7 +20,7 @@ from conftest import BINARY
 ROUNDS = 6
 PIPELINE = """
 out: {root}/out
-vars: {{steps: 6, scheme: int8}}
+vars: {{steps: 6, group: 16}}
 stages:
   - name: l0
     command: model import
@@ -43,7 +43,7 @@ stages:
       peak_tflops: 1.0
   - name: small
     command: quantize
-    recipe: {{model: "${{out}}/l1/model", out: "${{out}}/small", scheme: "${{scheme}}", group_size: 16, threads: 1}}
+    recipe: {{model: "${{out}}/l1/model", out: "${{out}}/small", scheme: int4, group_size: "${{group}}", threads: 1}}
   - name: eval
     command: eval
     recipe:
@@ -138,11 +138,11 @@ def test_a_finished_pipeline_runs_nothing_again(gradus, undisturbed):
 
 def test_a_changed_key_runs_its_stage_and_what_depends_on_it(gradus, undisturbed):
     root, _, _ = undisturbed
-    plan = run(gradus, root, "--dry-run", "vars.scheme=int4")
+    plan = run(gradus, root, "--dry-run", "vars.group=32")
     assert statuses(plan) == {"l0": "up to date", "l1": "up to date", "small": "would run", "eval": "may run"}
-    assert "recipe scheme" in str(plan["stages"][2]["reasons"])
-    refused = gradus("run", root / "pipeline.yaml", "vars.shceme=int4")
-    assert refused.returncode == 1 and "did you mean scheme?" in refused.stderr
+    assert "recipe group_size" in str(plan["stages"][2]["reasons"])
+    refused = gradus("run", root / "pipeline.yaml", "vars.gruop=32")
+    assert refused.returncode == 1 and "did you mean group?" in refused.stderr
 
 
 def test_the_store_walks_a_model_back_to_its_file(gradus, undisturbed):
