@@ -22,11 +22,12 @@ setup: ## install what the build needs
 
 build: setup ## build/gradus
 	@[ -f $(BUILD)/build.ninja ] || cmake --preset release -B $(BUILD)
-	cmake --build $(BUILD)
+	cmake --build $(BUILD) --target gradus
 
 test: ## build, then every test; makes a Python environment to compare with
 	scripts/setup.sh --l0 --tests
 	$(MAKE) build
+	cmake --build $(BUILD)
 	ctest --test-dir $(BUILD) --output-on-failure
 
 lint: ## format, include directions, recipes, clang-tidy on changed files
