@@ -19,6 +19,8 @@ std::vector<Flag> flags() {
 
 // A recipe, or the out folders of evaluations, whose names become the labels.
 std::optional<CompareRecipe> read(const CommandLine& line) {
+  if (!line.has("--out") && line.positional().size() > 1)
+    throw UsageError("--out is missing", "compare A B … --out DIR, or one recipe");
   if (!line.has("--out")) return recipe_or_answer<CompareRecipe>(line, "compare");
   if (schema_answered<CompareRecipe>(line, "compare")) return std::nullopt;
   Json results = Json::object(), order = Json::array();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus: the command table, the options that all commands share, and the only place where errors
 // become exit codes.
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -127,7 +128,9 @@ int guarded(const std::vector<std::string>& words) {
   const std::string prefix = words.empty() ? "gradus" : "gradus " + printable(words[0]);
   try {
     const int code = run(words);
+    errno = 0;
     std::cout.flush();
+    if (!std::cout && errno == EPIPE) return code;  // the reader has had enough
     if (!std::cout)
       throw Error({.what = "cannot write the result", .where = std::string("stdout")});
     return code;

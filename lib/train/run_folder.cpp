@@ -69,6 +69,15 @@ void remove_temporaries(const fs::path& path) {
   for (const fs::path& temporary : found) fs::remove_all(temporary);
 }
 
+// A start that failed before its first step leaves its recipe and nothing that depends on it.
+bool has_begun(const fs::path& path) {
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with('.') && name != "recipe.yaml" && name != "data_report.json") return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<std::string> differing_keys(const Json& before, const Json& now) {
@@ -94,7 +103,7 @@ RunFolder::RunFolder(const fs::path& path, const ResolvedText& recipe) : path_(p
   fs::create_directories(path);
   lock_ = std::make_unique<FolderLock>(path);
   remove_temporaries(path);
-  if (!fs::exists(kept)) {
+  if (!has_begun(path)) {
     write_file_atomic(kept, recipe.yaml);
     return;
   }

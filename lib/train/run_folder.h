@@ -23,7 +23,8 @@ class RunFolder {
  public:
   // Makes the folder, or opens the one of an earlier run of the same recipe. Throws gradus::Error
   // when another process uses it, when it holds something else, or when its recipe differs in
-  // anything but where it lies and how often it saves; the keys that differ are named.
+  // anything but where it lies and how often it saves; the keys that differ are named. A run that
+  // failed before its first step is taken over by any recipe.
   RunFolder(const fs::path& path, const ResolvedText& recipe);
 
   const fs::path& path() const { return path_; }

@@ -35,9 +35,19 @@ TEST_CASE("a run folder takes the same recipe again and refuses another, naming 
   { const RunFolder again(folder / "run", resolved(recipe)); }
   recipe.checkpoint.every_steps = 7;
   { const RunFolder other_checkpoints(folder / "run", resolved(recipe)); }
+  write_file_atomic(folder / "run" / "metrics.jsonl", "{}\n");
   recipe.optimizer.lr = 0.25;
   CHECK_THROWS_WITH(RunFolder(folder / "run", resolved(recipe)),
                     Catch::Contains("optimizer.lr: ") && Catch::Contains("0.25 now"));
+}
+
+TEST_CASE("a run that failed before its first step is taken over by another recipe") {
+  const TemporaryFolder folder;
+  SftRecipe recipe = sample();
+  { const RunFolder failed(folder / "run", resolved(recipe)); }
+  recipe.optimizer.lr = 0.25;
+  { const RunFolder mended(folder / "run", resolved(recipe)); }
+  CHECK_THAT(read_file(folder / "run" / "recipe.yaml"), Catch::Contains("0.25"));
 }
 
 TEST_CASE("a run folder has one user at a time and is nothing else's folder") {
