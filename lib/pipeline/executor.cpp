@@ -84,6 +84,19 @@ int pipeline_exit_code(int stage_code) {
   }
 }
 
+// The stage's recipe with outputs that do not exist yet: a run removes the old ones first, so they
+// must not fail a check.
+Json with_outputs_in(const Stage& stage, const fs::path& folder) {
+  Json values = stage.recipe.values;
+  for (const PathField& output : stage.outputs) {
+    std::string pointer = "/" + output.key;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    const fs::path name = fs::path(output.path).lexically_normal().filename();
+    values[Json::json_pointer(pointer)] = (folder / output.key / name).string();
+  }
+  return values;
+}
+
 std::vector<std::string> split_words(const std::string& text) {
   std::vector<std::string> words;
   for (size_t start = 0; start < text.size();) {
@@ -346,7 +359,7 @@ StageResult Executor::check_stage(const Stage& stage, const fs::path& scratch,
   if (!missing.empty()) stage_result.reasons.push_back(missing);
   if (!missing.empty() || stage.command.arguments) return stage_result;
   const fs::path recipe = scratch / (stage.name + ".yaml");
-  write_file_atomic(recipe, stage.recipe.yaml);
+  write_file_atomic(recipe, yaml_text(with_outputs_in(stage, scratch / (stage.name + "-outputs"))));
   std::vector<std::string> words = command_line(stage, recipe);
   words.push_back("--check");
   const int code = run_child(words).exit_code;

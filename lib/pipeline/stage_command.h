@@ -38,12 +38,12 @@ struct StageCommand {
 
 // The command whose recipe is an R. Input paths may be missing: they may be another stage's output.
 template <class R>
-StageCommand stage_command(std::string name, AfterCrash after_crash) {
+StageCommand stage_command(const std::string& name, AfterCrash after_crash) {
   const auto resolve = [](const RecipeNode& node) -> ResolvedRecipe {
     const R recipe = load_recipe<R>(node, {}, InputPaths::kMayBeMissing);
     return {recipe_json(recipe), dump_recipe(recipe), recipe_paths(recipe)};
   };
-  return {.name = std::move(name), .after_crash = after_crash, .resolve = resolve};
+  return {.name = name, .after_crash = after_crash, .resolve = resolve};
 }
 
 }  // namespace gradus

@@ -145,6 +145,11 @@ def test_a_changed_key_runs_its_stage_and_what_depends_on_it(gradus, undisturbed
     assert refused.returncode == 1 and "did you mean group?" in refused.stderr
 
 
+def test_a_finished_pipeline_still_checks(gradus, undisturbed):
+    root, _, _ = undisturbed
+    assert set(statuses(run(gradus, root, "--check")).values()) <= {"ok", "recipe ok"}
+
+
 def test_the_store_walks_a_model_back_to_its_file(gradus, undisturbed):
     root, result, _ = undisturbed
     done = gradus("store", "lineage", root / "out/small", "--json")
