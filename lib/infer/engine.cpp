@@ -286,18 +286,29 @@ Engine::~Engine() {
 }
 
 uint64_t Engine::submit(GenerationRequest request, GenerationCallback callback) {
-  check_request(request, state_->options.context_length, state_->model->config().vocab_size);
-  uint64_t number = 0;
+  std::vector<Submission> one;
+  one.push_back({std::move(request), std::move(callback)});
+  const std::vector<uint64_t> numbers = submit(std::move(one));
+  return numbers.empty() ? 0 : numbers.front();
+}
+
+std::vector<uint64_t> Engine::submit(std::vector<Submission> requests) {
+  for (const Submission& submission : requests)
+    check_request(submission.request, state_->options.context_length,
+                  state_->model->config().vocab_size);
+  std::vector<uint64_t> numbers;
   {
     const std::lock_guard lock(state_->mutex);
-    if (state_->stopping ||
-        static_cast<int64_t>(state_->waiting.size()) >= state_->options.max_queued)
-      return 0;
-    number = state_->next_number++;
-    state_->waiting.push_back({number, std::move(request), std::move(callback)});
+    const auto queued = static_cast<int64_t>(state_->waiting.size() + requests.size());
+    if (state_->stopping || queued > state_->options.max_queued) return {};
+    for (Submission& submission : requests) {
+      numbers.push_back(state_->next_number++);
+      state_->waiting.push_back(
+          {numbers.back(), std::move(submission.request), std::move(submission.callback)});
+    }
   }
   state_->wake.notify_all();
-  return number;
+  return numbers;
 }
 
 void Engine::cancel(uint64_t request) {

@@ -31,6 +31,11 @@ struct EngineStatus {
   double seconds_since_last_step = 0;  // or since work arrived, if later
 };
 
+struct Submission {
+  GenerationRequest request;
+  GenerationCallback callback;
+};
+
 class Engine {
  public:
   // The model is shared and never changed.
@@ -42,6 +47,9 @@ class Engine {
   // Queues a request and returns its number, or 0 when the queue is full. Throws gradus::Error for
   // a request that can never run (empty, too long, ids outside the vocabulary). Thread-safe.
   uint64_t submit(GenerationRequest request, GenerationCallback callback);
+  // Several at once, which start in the same step where slots are free: all are queued, or none
+  // and the result is empty.
+  std::vector<uint64_t> submit(std::vector<Submission> requests);
   // The request ends with kCancelled within one step, wherever it is. Thread-safe; unknown or
   // finished numbers are ignored.
   void cancel(uint64_t request);

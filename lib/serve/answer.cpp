@@ -79,17 +79,18 @@ GenerationRequest Answer::generation(const std::vector<int32_t>& prompt, size_t 
 }
 
 void Answer::start() {
-  std::vector<GenerationRequest> requests;
-  for (size_t i = 0; i < choices_.size(); ++i)
-    requests.push_back(generation(plan_.prompts[i / static_cast<size_t>(plan_.options.n)], i));
+  std::vector<Submission> requests;
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    const auto& prompt = plan_.prompts[i / static_cast<size_t>(plan_.options.n)];
+    requests.push_back({generation(prompt, i), callback(i)});
+  }
   exchange_->on_close([self = shared_from_this()] {
     self->cancel_all();
     self->release(Outcome::kCancelled);
   });
   try {
-    for (size_t i = 0; i < choices_.size(); ++i) submit(i, std::move(requests[i]));
+    submit(std::move(requests));
   } catch (...) {
-    cancel_all();
     over_ = true;
     throw;
   }
@@ -107,22 +108,31 @@ void Answer::start() {
   }
 }
 
-void Answer::submit(size_t choice, GenerationRequest request) {
-  const auto callback = [self = shared_from_this(), choice](const GenerationEvent& event) {
+GenerationCallback Answer::callback(size_t choice) {
+  return [self = shared_from_this(), choice](const GenerationEvent& event) {
     Event copy{.token = {}, .finish = event.finish, .error = event.error};
     if (event.token) copy.token = *event.token;
     self->exchange_->post([self, choice, moved = std::move(copy)] { self->take(choice, moved); });
   };
+}
+
+void Answer::submit(std::vector<Submission> requests) {
+  const EngineOptions& engine = model_.engine->options();
+  const auto count = static_cast<int64_t>(requests.size());
+  if (count > engine.max_queued)
+    throw ApiError({.message = cat("the request asks for ", count, " answers; at most ",
+                                   engine.max_queued, " can wait")});
+  std::vector<uint64_t> numbers;
   try {
-    choices_[choice].number = model_.engine->submit(std::move(request), callback);
+    numbers = model_.engine->submit(std::move(requests));
   } catch (const Error& error) {
     throw ApiError({.message = error.what()});
   }
-  if (choices_[choice].number != 0) return;
+  for (size_t i = 0; i < numbers.size(); ++i) choices_[i].number = numbers[i];
+  if (!numbers.empty()) return;
   metrics_.request_refused();
   ApiError busy({.status = 429, .message = "the queue is full", .code = "queue_full"});
-  busy.retry_after =
-      metrics_.retry_seconds(model_.engine->status(), model_.engine->options().max_sequences);
+  busy.retry_after = metrics_.retry_seconds(model_.engine->status(), engine.max_sequences);
   throw busy;
 }
 

@@ -54,7 +54,8 @@ class Answer : public std::enable_shared_from_this<Answer> {
 
   GenerationRequest generation(const std::vector<int32_t>& prompt, size_t choice) const;
   int64_t answer_tokens(int64_t prompt_tokens) const;
-  void submit(size_t choice, GenerationRequest request);
+  GenerationCallback callback(size_t choice);
+  void submit(std::vector<Submission> requests);
   void take(size_t choice, const Event& event);
   void note_token(Choice& choice);
   void give(Choice& choice, AnswerPiece piece, const std::string& finish_reason);

@@ -3,6 +3,12 @@
 // The tests are written for 2; what 3 calls otherwise gets its old name here.
 #pragma once
 
+// libtorch has a CHECK that ends the program; the tests' is Catch2's, whatever is included later.
+#if __has_include(<c10/util/Logging.h>)
+#include <c10/util/Logging.h>
+#undef CHECK
+#endif
+
 #if __has_include(<catch2/catch_all.hpp>)
 
 #include <catch2/catch_all.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "serve/api_keys.h"
 #include "serve/http/message.h"
 #include "serve/http/request_id.h"
@@ -7,7 +8,6 @@
 #include "serve/recipe.h"
 #include "serve/router.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 
 using namespace gradus;
 

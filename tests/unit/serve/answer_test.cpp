@@ -163,16 +163,20 @@ TEST_CASE("a stream is the whole answer in pieces") {
   for (int i = 0; i < 24; ++i) {
     Asked asked;
     asked.chat = i % 2 == 0;
-    asked.options.n = 1 + i % 3;
+    asked.options.n = 1 + i % 3;  // further choices run beside the first
     asked.options.max_tokens = 40;
     asked.options.seed = static_cast<uint64_t>(i);
     asked.options.top_logprobs = i % 4 < 2 ? 2 : -1;
-    if (i % 5 > 0) asked.options.stop = {"ab", "d "};
+    // A stop string ends a choice while the engine is a step ahead, so that the rest of the batch
+    // has another shape in each run, and logits with other last bits.
+    if (asked.options.n == 1) asked.options.stop = {"ab", "d "};
     const auto whole = ask(*model, metrics, asked);
     whole->run();
+    REQUIRE(idle_soon(*model->engine));
     asked.options.stream = true;
     const auto stream = ask(*model, metrics, asked);
     stream->run();
+    REQUIRE(idle_soon(*model->engine));
     const auto a = choices_of(whole->body, false), b = choices_of(stream->body, true);
     REQUIRE(a.size() == static_cast<size_t>(asked.options.n));
     REQUIRE(b.size() == a.size());
@@ -250,14 +254,31 @@ TEST_CASE("a full queue is a 429 and leaves nothing behind") {
   Metrics metrics;
   const auto model = served({.max_sequences = 1, .context_length = 250, .max_queued = 2});
   Asked asked;
-  asked.options.max_tokens = 200;
-  asked.options.n = 8;
+  asked.options.max_tokens = 240;
+  asked.options.n = 2;
+  const auto first = ask(*model, metrics, asked);  // one waits at least
   try {
     ask(*model, metrics, asked);
     FAIL("not refused");
   } catch (const ApiError& error) {
     CHECK(error.status() == 429);
     CHECK(error.retry_after.value_or(0) >= 1);
+  }
+  first->client_leaves();
+  CHECK(idle_soon(*model->engine));
+}
+
+TEST_CASE("more answers than can ever wait are refused for good") {
+  Metrics metrics;
+  const auto model = served({.max_sequences = 1, .context_length = 250, .max_queued = 2});
+  Asked asked;
+  asked.options.n = 3;
+  try {
+    ask(*model, metrics, asked);
+    FAIL("not refused");
+  } catch (const ApiError& error) {
+    CHECK(error.status() == 400);
+    CHECK_THAT(error.what(), Catch::Contains("at most 2 can wait"));
   }
   CHECK(idle_soon(*model->engine));
 }

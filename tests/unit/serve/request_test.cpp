@@ -166,15 +166,14 @@ TEST_CASE("template variables may not replace what the server defines") {
 }
 
 TEST_CASE("prompts come in four shapes") {
-  const auto prompts = [](const std::string& prompt) {
+  const auto is = [](const std::string& prompt, const std::vector<Prompt>& expected) {
     return parse_completion_request(completion_body(R"({"prompt": )" + prompt + "}"), kLimits)
-        .prompts;
+               .prompts == expected;
   };
-  CHECK(prompts("\"a\"") == std::vector<Prompt>{std::string("a")});
-  CHECK(prompts(R"(["a", "b"])") == std::vector<Prompt>{std::string("a"), std::string("b")});
-  CHECK(prompts("[1, 2]") == std::vector<Prompt>{std::vector<int32_t>{1, 2}});
-  CHECK(prompts("[[1], [2, 3]]") ==
-        std::vector<Prompt>{std::vector<int32_t>{1}, std::vector<int32_t>{2, 3}});
+  CHECK(is("\"a\"", {std::string("a")}));
+  CHECK(is(R"(["a", "b"])", {std::string("a"), std::string("b")}));
+  CHECK(is("[1, 2]", {std::vector<int32_t>{1, 2}}));
+  CHECK(is("[[1], [2, 3]]", {std::vector<int32_t>{1}, std::vector<int32_t>{2, 3}}));
   for (const char* bad : {"[]", "\"\"", "5", "[[]]", "[1, \"a\"]", "[-1]", "[1.5]", "[4294967296]"})
     CHECK(refused_completion(std::string(R"({"prompt": )") + bad + "}") == "prompt");
 }
