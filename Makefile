@@ -2,7 +2,7 @@
 .PHONY: quickstart quickstart-full serve-demo build test lint bench fuzz docs setup clean
 BUILD ?= build
 
-quickstart: ## install, build, and carry a model from L0 to L2 (about 20 minutes on 2 cores)
+quickstart: ## install, build, and carry a model from L0 to L2 (12 minutes on 2 cores after the build)
 	scripts/setup.sh --l0
 	$(MAKE) build
 	$(BUILD)/gradus run recipes/quickstart/pipeline.yaml

@@ -68,9 +68,9 @@ void verify(const Transformer& model, const Ids& prompt, const Json& peer) {
     throw Error("our greedy tokens differ from transformers'");
 }
 
-int run(const bench::Options& options) {
+void run(const bench::Options& options) {
   set_compute_threads(0);
-  const bench::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const fs::path path = bench::bf16_model(options, folder);
   const Transformer bf16 = load_model(path, {.dtype = at::kBFloat16});
   const Transformer int4 = quantised(path, folder.path() / "int4");
@@ -100,17 +100,9 @@ int run(const bench::Options& options) {
     report["int4_ratio"] = bench::median(our_int4) / peer;
   }
   std::printf("%s\n", report.dump().c_str());
-  return 0;
 }
 
 }  // namespace
 }  // namespace gradus
 
-int main(int argc, char** argv) {
-  try {
-    return gradus::run(gradus::bench::read_options(argc, argv, 5));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_decode: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return gradus::bench::run_main(argc, argv, 5, gradus::run); }

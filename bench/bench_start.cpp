@@ -23,9 +23,10 @@ int load_once(const char* folder) {
   return logits.numel() == model.config().vocab_size ? 0 : 1;
 }
 
-int run(const bench::Options& options, const fs::path& self) {
-  const bench::TemporaryFolder folder;
+void run(const bench::Options& options) {
+  const TemporaryFolder folder;
   const fs::path model = bench::bf16_model(options, folder);
+  const fs::path self = fs::read_symlink("/proc/self/exe");
   const std::string ours = cat("'", self.string(), "' --child '", model.string(), "'");
   const std::string theirs = cat("'", options.python, "' '", GRADUS_SOURCE_DIR,
                                  "/bench/peers/load_transformers.py' '", model.string(), "'");
@@ -47,19 +48,12 @@ int run(const bench::Options& options, const fs::path& self) {
     report["load_ratio"] = bench::median(their_seconds) / bench::median(our_seconds);
   }
   std::printf("%s\n", report.dump().c_str());
-  return 0;
 }
 
 }  // namespace
 }  // namespace gradus
 
 int main(int argc, char** argv) {
-  try {
-    if (argc == 3 && std::string(argv[1]) == "--child") return gradus::load_once(argv[2]);
-    return gradus::run(gradus::bench::read_options(argc, argv, 5),
-                       gradus::fs::read_symlink("/proc/self/exe"));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_start: %s\n", e.what());
-    return 1;
-  }
+  if (argc == 3 && std::string(argv[1]) == "--child") return gradus::load_once(argv[2]);
+  return gradus::bench::run_main(argc, argv, 5, gradus::run);
 }

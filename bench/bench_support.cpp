@@ -70,22 +70,21 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (fs::temp_directory_path() / "gradus-bench-XXXXXX").string();
-  if (!::mkdtemp(pattern.data())) throw Error({.what = "cannot create a folder", .where = pattern});
-  path_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
   if (!options.model.empty()) return options.model;
   const fs::path model = folder.path() / "bf16";
   import_gguf(kL0File, model, "bfloat16");
   return model;
+}
+
+int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run) {
+  try {
+    run(read_options(argc, argv, rounds));
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", fs::path(argv[0]).filename().c_str(), error.what());
+    return 1;
+  }
 }
 
 }  // namespace gradus::bench

@@ -2,11 +2,13 @@
 // What the benchmarks against Python peers share: options, the peer's JSON line, the model.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/temporary_folder.h"
 
 namespace gradus::bench {
 
@@ -27,20 +29,11 @@ double command_seconds(const std::string& command);
 
 double median(std::vector<double> values);
 
-// A folder that goes away with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 // options.model, or the quickstart's L0 imported as bf16 below `folder`.
 fs::path bf16_model(const Options& options, const TemporaryFolder& folder);
+
+// The main function of a benchmark: options and `run`, which prints the report; errors go to
+// stderr.
+int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run);
 
 }  // namespace gradus::bench

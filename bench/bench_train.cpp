@@ -129,7 +129,7 @@ Json measure(Ours& ours, const Layout& layout, const bench::Options& options) {
   return result;
 }
 
-int run(const bench::Options& options) {
+void run(const bench::Options& options) {
   set_compute_threads(0);
   Ours ours;
   Json results = Json::array();
@@ -144,7 +144,6 @@ int run(const bench::Options& options) {
                     {"peak_tflops", peak / 1e12},
                     {"results", results}};
   std::printf("%s\n", report.dump().c_str());
-  return 0;
 }
 
 }  // namespace
@@ -152,10 +151,5 @@ int run(const bench::Options& options) {
 
 int main(int argc, char** argv) {
   gradus::keep_freed_memory();
-  try {
-    return gradus::run(gradus::bench::read_options(argc, argv, 3));
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_train: %s\n", e.what());
-    return 1;
-  }
+  return gradus::bench::run_main(argc, argv, 3, gradus::run);
 }

@@ -92,14 +92,6 @@ void check_context(const TaskRecipe& task, const ModelConfig& config) {
                .found = cat(*task.context_length)});
 }
 
-void check_tokenizer(const TextTools& tools, const ModelConfig& config, const std::string& where) {
-  if (tools.tokenizer->vocab_size() > config.vocab_size)
-    throw Error({.what = "the tokenizer does not fit the model",
-                 .where = where,
-                 .expected = cat("at most ", config.vocab_size, " tokens (vocab_size)"),
-                 .found = cat(tools.tokenizer->vocab_size())});
-}
-
 void check_prompts(const TaskRecipe& task, const EvalRows& rows, const TextTools& tools) {
   const PromptRecipe* prompt = task.multiple_choice ? &task.multiple_choice->prompt
                                : task.generation    ? &task.generation->prompt
@@ -121,7 +113,7 @@ struct Inputs {
 Inputs read_inputs(const EvalRecipe& recipe) {
   const ModelConfig config = read_model_config(recipe.model);
   Inputs inputs{load_text_tools(recipe.model), {}};
-  check_tokenizer(inputs.tools, config, recipe.model);
+  check_tokenizer_fits(*inputs.tools.tokenizer, config.vocab_size, recipe.model);
   check_gates(recipe);
   for (const TaskRecipe& task : recipe.tasks) {
     check_context(task, config);

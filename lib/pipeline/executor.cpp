@@ -10,31 +10,11 @@
 
 #include "base/error.h"
 #include "base/signals.h"
+#include "base/temporary_folder.h"
 #include "pipeline/process.h"
 
 namespace gradus {
 namespace {
-
-// A folder for --check's recipes: a check leaves nothing behind.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (fs::temp_directory_path() / "gradus-check-XXXXXX").string();
-    if (!::mkdtemp(pattern.data()))
-      throw Error({.what = "cannot create a folder", .where = pattern});
-    path_ = pattern;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 bool exists(const std::string& path) {
   std::error_code ignored;
@@ -371,7 +351,7 @@ StageResult Executor::check_stage(const Stage& stage, const fs::path& scratch,
 }
 
 PipelineResult Executor::check() {
-  const ScratchFolder scratch;
+  const TemporaryFolder scratch;  // a check leaves nothing behind
   PipelineResult result;
   for (size_t i = 0; i < pipeline_.stages.size() && stop_signal() == 0; ++i)
     result.stages.push_back(check_stage(pipeline_.stages[i], scratch.path(), result));

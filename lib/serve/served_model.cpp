@@ -90,15 +90,6 @@ int64_t context_length(const ServeRecipe& recipe, int64_t most) {
                .found = cat(length)});
 }
 
-void check_tokenizer(const ServedModel& model, const ModelConfig& config) {
-  const int64_t tokens = model.tools.tokenizer->vocab_size();
-  if (tokens <= config.vocab_size) return;
-  throw Error({.what = "the tokenizer does not fit the model",
-               .where = model.name,
-               .expected = cat("at most ", config.vocab_size, " tokens (vocab_size)"),
-               .found = cat(tokens)});
-}
-
 }  // namespace
 
 std::vector<int32_t> find_stop_tokens(const fs::path& folder, const TextTools& tools,
@@ -122,7 +113,7 @@ std::unique_ptr<ServedModel> open_served_model(const ServeRecipe& recipe) {
   const ModelConfig config = read_model_config(folder);
   auto model = std::unique_ptr<ServedModel>(
       new ServedModel{.name = served_name(recipe), .tools = load_text_tools(folder)});
-  check_tokenizer(*model, config);
+  check_tokenizer_fits(*model->tools.tokenizer, config.vocab_size, model->name);
   model->max_position_embeddings = config.max_position_embeddings;
   const int64_t context = context_length(recipe, config.max_position_embeddings);
   model->max_prompt_tokens = std::min(recipe.limits.prompt_tokens.value_or(context), context);

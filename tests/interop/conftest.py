@@ -15,7 +15,7 @@ BINARY = pathlib.Path(os.environ.get("GRADUS_BINARY", ROOT / "build" / "gradus")
 def gradus():
     """Runs the program with the given arguments and returns its CompletedProcess."""
     if not BINARY.exists():
-        pytest.skip(f"{BINARY} is missing: run `make build`, or set GRADUS_BINARY")
+        pytest.fail(f"{BINARY} is missing: run `make build`, or set GRADUS_BINARY")
 
     def run(*arguments, timeout=120, **options):
         command = [str(BINARY), *map(str, arguments)]
@@ -30,5 +30,5 @@ def l0_gguf():
     cached = ROOT / ".cache" / "l0" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     path = pathlib.Path(os.environ.get("GRADUS_L0_GGUF", cached))
     if not path.exists():
-        pytest.skip(f"{path} is missing: run `make quickstart`, or set GRADUS_L0_GGUF")
+        pytest.fail(f"{path} is missing: run `make quickstart`, or set GRADUS_L0_GGUF")
     return path

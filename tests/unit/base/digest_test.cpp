@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 
 using namespace gradus;
 

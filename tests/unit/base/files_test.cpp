@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/temporary_folder.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 
 using namespace gradus;
 

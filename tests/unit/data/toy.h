@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/temporary_folder.h"
 #include "data/source.h"
-#include "support/temporary_folder.h"
 
 namespace gradus {
 

@@ -3,10 +3,10 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "eval/compare.h"
 #include "eval/speed.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 
 using namespace gradus;

@@ -5,9 +5,9 @@
 #include <ATen/TensorOperators.h>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "model/lora.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 #include "support/tiny_model.h"
 
 // Last: libtorch has a CHECK of its own.

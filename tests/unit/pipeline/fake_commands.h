@@ -8,8 +8,8 @@
 
 #include <sys/stat.h>
 
+#include "base/temporary_folder.h"
 #include "pipeline/executor.h"
-#include "support/temporary_folder.h"
 
 namespace gradus::test {
 

@@ -5,9 +5,9 @@
 #include <thread>
 
 #include "base/hash.h"
+#include "base/temporary_folder.h"
 #include "store/walk.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 
 using namespace gradus;
 using Catch::Matchers::Contains;

@@ -2,8 +2,8 @@
 #include "train/run_folder.h"
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 #include "train/event_file.h"
 #include "train/recipe.h"
 #include "train/steps.h"

@@ -5,7 +5,7 @@
 #include <ATen/TensorOperators.h>
 
 #include "base/rng.h"
-#include "support/temporary_folder.h"
+#include "base/temporary_folder.h"
 #include "support/tiny_model.h"
 #include "train/trainer.h"
 

@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "base/float16.h"
+#include "base/temporary_folder.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 #include "unit/model/formats/gguf_builder.h"
 
 namespace gradus {

@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/temporary_folder.h"
 #include "support/catch.h"
-#include "support/temporary_folder.h"
 
 namespace gradus {
 namespace {

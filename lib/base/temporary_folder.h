@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of its own for one test, removed at the end.
+// A new, empty folder below the system's folder for temporary files; goes away with the object.
 #pragma once
 
-#include <stdlib.h>
-
-#include <stdexcept>
+#include <string>
 
 #include "base/files.h"
 
@@ -12,15 +10,8 @@ namespace gradus {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "gradus-test-XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary folder");
-    path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
+  TemporaryFolder();  // throws gradus::Error when it cannot be made
+  ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
