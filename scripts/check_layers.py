@@ -7,14 +7,14 @@ import sys
 LEVELS = [
     {"base"},
     {"recipe", "text"},
-    {"data", "tensor"},
+    {"data", "hub", "tensor"},
     {"model"},
     {"dist"},
     {"train", "quant", "infer"},
     {"eval", "serve"},
     {"store", "pipeline"},
 ]
-NO_TORCH = {"base", "recipe", "text", "data", "store", "pipeline"}
+NO_TORCH = {"base", "recipe", "text", "data", "hub", "store", "pipeline"}
 # Folders inside a level that may be used from anywhere above `level of the key`, with the reason.
 EXCEPTIONS = {
     # The weight formats need no torch and no model; they only live beside the model.

@@ -47,7 +47,7 @@ int run(const CommandLine& line) {
   return run_training(
       line, {.kind = LineageKind::kDistill,
              .recipe = *recipe,
-             .resolved = {recipe_json(*recipe), dump_recipe(*recipe)},
+             .resolved = resolved_text(*recipe),
              .parents = parents,
              .check_models = [&] { check_models(*recipe); },
              .load_trained = [&](const LoadOptions& o) { return load_student(*recipe, o); },

@@ -7,26 +7,29 @@
 
 #include "base/error.h"
 #include "commands.h"
+#include "hub/hub.h"
 #include "model/folder.h"
 #include "tensor/device.h"
 
 namespace gradus {
 namespace {
 
-// A JSON array of equally long arrays of token ids -> int64 [B, T].
-std::vector<std::vector<int64_t>> read_id_rows(const fs::path& path, int64_t vocab_size) {
+using IdRow = std::vector<int64_t>;
+
+// A JSON array of non-empty arrays of token ids.
+std::vector<IdRow> read_id_rows(const fs::path& path, int64_t vocab_size) {
   const Json json = read_json(path);
   const auto bad = [&](const std::string& what, const std::string& found) {
     throw Error({.what = what,
                  .where = path.string(),
-                 .expected = "a JSON array of equally long, non-empty arrays of token ids",
+                 .expected = "a JSON array of non-empty arrays of token ids",
                  .found = found});
   };
   if (!json.is_array() || json.empty()) bad("cannot be used as ids", "no rows");
-  std::vector<std::vector<int64_t>> rows;
+  std::vector<IdRow> rows;
   for (size_t row = 0; row < json.size(); ++row) {
-    if (!json[row].is_array() || json[row].empty() || json[row].size() != json[0].size())
-      bad(cat("row ", row, " has another length"), cat(json[row].size(), " ids"));
+    if (!json[row].is_array() || json[row].empty())
+      bad(cat("row ", row, " holds no ids"), printable(json[row].dump()));
     rows.emplace_back();
     for (const Json& id : json[row]) {
       if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab_size)
@@ -37,36 +40,60 @@ std::vector<std::vector<int64_t>> read_id_rows(const fs::path& path, int64_t voc
   return rows;
 }
 
+// [T, V] in fp32 on the CPU.
+at::Tensor logits_of(const Transformer& model, const IdRow& row) {
+  const auto T = static_cast<int64_t>(row.size());
+  const auto options = at::TensorOptions().dtype(at::kLong).device(model.device());
+  at::Tensor ids = at::empty({T}, at::kLong);
+  std::copy(row.begin(), row.end(), ids.data_ptr<int64_t>());
+  PackedAttention attention({0, T});
+  const at::Tensor hidden =
+      model.forward(ids.to(model.device()), at::arange(T, options), attention);
+  return model.logits(hidden).to(at::kCPU, at::kFloat).contiguous();
+}
+
+// One tensor "logits" [B, T, V] for rows of one length, else "logits.0" [T, V], "logits.1", …
+std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& model,
+                                                             const std::vector<IdRow>& rows) {
+  std::vector<at::Tensor> logits;
+  std::vector<std::pair<std::string, at::Tensor>> named;
+  bool one_length = true;
+  for (const IdRow& row : rows) {
+    one_length &= row.size() == rows[0].size();
+    named.emplace_back(cat("logits.", logits.size()), logits_of(model, row));
+    logits.push_back(named.back().second);
+  }
+  if (!one_length) return named;
+  return {{"logits", at::stack(logits).contiguous()}};
+}
+
 int run_forward(const CommandLine& line) {
-  const fs::path folder = line.only("DIR"), out = line.require("--out");
+  const fs::path out = line.require("--out"), ids = line.require("--ids"),
+                 folder = resolve_model(line.only("DIR"));
   if (fs::exists(out))
     throw Error({.what = "already exists and is not overwritten", .where = out.string()});
   set_compute_threads(0);
   LoadOptions options{.dtype = {}, .device = select_device(line.get("--device", "auto"))};
   if (line.has("--dtype")) options.dtype = dtype_from_name(line.get("--dtype"));
   const Transformer model = load_model(folder, options);
-  const auto rows = read_id_rows(line.require("--ids"), model.config().vocab_size);
   const at::NoGradGuard no_gradients;
-  std::vector<at::Tensor> logits;
-  for (const auto& row : rows) {
-    const auto T = static_cast<int64_t>(row.size());
-    at::Tensor ids = at::empty({T}, at::kLong);
-    std::copy(row.begin(), row.end(), ids.data_ptr<int64_t>());
-    PackedAttention attention({0, T});
-    const at::Tensor hidden = model.forward(
-        ids.to(options.device),
-        at::arange(T, at::TensorOptions().dtype(at::kLong).device(options.device)), attention);
-    logits.push_back(model.logits(hidden).to(at::kCPU, at::kFloat));
+  const auto logits = named_logits(model, read_id_rows(ids, model.config().vocab_size));
+  std::vector<TensorToWrite> tensors;
+  Json shapes = Json::object();
+  for (const auto& [name, tensor] : logits) {
+    tensors.push_back(tensor_to_write(name, tensor));
+    shapes[name] = tensor.sizes().vec();
   }
-  const at::Tensor all = at::stack(logits).contiguous();
-  write_safetensors(out, {tensor_to_write("logits", all)});
-  print_json_if_asked(line, Json{{"logits", out.string()}, {"shape", all.sizes().vec()}});
-  return 0;
+  write_safetensors(out, tensors);
+  print_json_if_asked(line, {{"file", out.string()}, {"shapes", shapes}});
+  return kExitOk;
 }
 
 std::vector<Flag> forward_flags() {
-  return {{"--ids", "FILE", "JSON array of equally long arrays of token ids (required)"},
-          {"--out", "FILE", "safetensors file to write, key logits [B, T, V] (required)"},
+  return {{"--ids", "FILE", "JSON array of arrays of token ids (required)"},
+          {"--out", "FILE",
+           "safetensors file to write: logits [B, T, V], or logits.0 [T, V], logits.1, … "
+           "for rows of different lengths (required)"},
           {"--dtype", "DTYPE", "precision of the computation (default: the model's)"},
           {"--device", "DEVICE", "auto (default), cpu, cuda or cuda:N"}};
 }

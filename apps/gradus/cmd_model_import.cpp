@@ -2,6 +2,7 @@
 // gradus model import: a GGUF file becomes a Hugging Face folder.
 #include "base/files.h"
 #include "commands.h"
+#include "hub/hub.h"
 #include "model/formats/gguf.h"
 #include "model/formats/gguf_import.h"
 #include "store/lineage.h"
@@ -10,7 +11,7 @@ namespace gradus {
 namespace {
 
 int run_import(const CommandLine& line) {
-  const fs::path file = line.only("FILE.gguf"), out = line.require("--out");
+  const fs::path out = line.require("--out"), file = resolve_model(line.only("FILE.gguf"));
   const std::string dtype = line.get("--dtype", "bfloat16");
   const auto licence =
       json_get<std::string>(GgufFile(file).metadata(), "general.license", "", file.string());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus model merge: a LoRA adapter becomes part of its base.
 #include "commands.h"
+#include "hub/hub.h"
 #include "model/folder.h"
 #include "model/lora.h"
 #include "store/lineage.h"
@@ -9,8 +10,8 @@ namespace gradus {
 namespace {
 
 int run_merge(const CommandLine& line) {
-  const fs::path adapter = line.only("ADAPTER_DIR"), base = line.require("--base"),
-                 out = line.require("--out");
+  const fs::path out = line.require("--out"), adapter = resolve_model(line.only("ADAPTER_DIR")),
+                 base = resolve_model(line.require("--base"));
   AtomicFolder folder(out);
   Transformer model = load_model(base, {});
   load_adapter(model, adapter);

@@ -13,7 +13,7 @@ int run(const CommandLine& line) {
   return run_training(
       line, {.kind = LineageKind::kPretrainContinue,
              .recipe = *recipe,
-             .resolved = {recipe_json(*recipe), dump_recipe(*recipe)},
+             .resolved = resolved_text(*recipe),
              .parents = {{"base", recipe->model}},
              .load_trained = [&](const LoadOptions& o) { return load_model(recipe->model, o); },
              .make_objective = plain_objective});

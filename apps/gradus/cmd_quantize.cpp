@@ -36,7 +36,7 @@ int run(const CommandLine& line) {
   DigestCache cache;
   LineageBuilder(LineageKind::kQuantize, cache)
       .parent("base", recipe->model)
-      .recipe(recipe_json(*recipe))
+      .recipe(recipe_json(as_recorded(*recipe)))
       .training(result)
       .write(folder.path());
   folder.commit();

@@ -26,7 +26,7 @@ int run(const CommandLine& line) {
   return run_training(
       line, {.kind = LineageKind::kSft,
              .recipe = *recipe,
-             .resolved = {recipe_json(*recipe), dump_recipe(*recipe)},
+             .resolved = resolved_text(*recipe),
              .parents = {{"base", recipe->model}},
              .check_data = require_chats,
              .load_trained = [&](const LoadOptions& o) { return load_model(recipe->model, o); },

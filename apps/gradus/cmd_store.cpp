@@ -1,45 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus store digest | verify | lineage.
-#include <cstdlib>
 #include <iostream>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "commands.h"
+#include "digest_cache.h"
+#include "hub/hub.h"
 #include "store/walk.h"
 
 namespace gradus {
 namespace {
 
-// Where the XDG base directory specification puts caches; "" (no cache) without a home.
-fs::path digest_cache_file() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache)
-    return fs::path(cache) / "gradus" / "digests.json";
-  if (const char* home = std::getenv("HOME"); home && *home)
-    return fs::path(home) / ".cache" / "gradus" / "digests.json";
-  return {};
-}
-
-void save_quietly(DigestCache& cache) {
-  try {
-    cache.save();
-  } catch (const Error& error) {
-    log_debug("store", cat("digests are not remembered: ", error.what()));
-  }
-}
-
 int run_digest(const CommandLine& line) {
-  const fs::path path = line.only("DIR");
-  DigestCache cache(digest_cache_file());
-  const std::string digest = cache.path(path);
-  save_quietly(cache);
+  const fs::path path = resolve_model(line.only("DIR"));
+  const std::string digest = RememberedDigests().cache().path(path);
   if (!print_json_if_asked(line, {{"path", path.string()}, {"digest", digest}}))
     std::cout << digest << "\n";
   return kExitOk;
 }
 
 int run_verify(const CommandLine& line) {
-  const fs::path folder = line.only("DIR");
+  const fs::path folder = resolve_model(line.only("DIR"));
   const Verification result = verify_folder(folder);
   const Json json = {{"folder", folder.string()},
                      {"ok", result.ok()},
@@ -58,10 +39,8 @@ int run_verify(const CommandLine& line) {
 }
 
 int run_lineage(const CommandLine& line) {
-  const fs::path folder = line.only("DIR");
-  DigestCache cache(digest_cache_file());
-  const LineageStep step = walk_lineage(folder, cache);
-  save_quietly(cache);
+  const fs::path folder = resolve_model(line.only("DIR"));
+  const LineageStep step = walk_lineage(folder, RememberedDigests().cache());
   if (!print_json_if_asked(line, lineage_tree_json(step))) std::cout << render_lineage(step);
   return kExitOk;
 }

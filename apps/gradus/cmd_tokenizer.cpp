@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "commands.h"
 #include "data/text_tools.h"
+#include "hub/hub.h"
 #include "text/tokenizer.h"
 
 namespace gradus {
@@ -24,7 +25,7 @@ void print_result(const Json& result) {
 }
 
 int run_encode(const CommandLine& line) {
-  const auto tokenizer = load_tokenizer(line.require("--model"));
+  const auto tokenizer = load_tokenizer(resolve_model_text(line.require("--model")));
   const SpecialTokens special =
       line.has("--no-special") ? SpecialTokens::kNone : SpecialTokens::kAdd;
   Json result = Json::array();
@@ -39,7 +40,7 @@ int run_encode(const CommandLine& line) {
 }
 
 int run_decode(const CommandLine& line) {
-  const auto tokenizer = load_tokenizer(line.require("--model"));
+  const auto tokenizer = load_tokenizer(resolve_model_text(line.require("--model")));
   const DecodeSpecial special =
       line.has("--skip-special") ? DecodeSpecial::kSkip : DecodeSpecial::kKeep;
   Json result = Json::array();
@@ -71,7 +72,7 @@ struct ChatParts {
 ChatParts chat_parts(const CommandLine& line) {
   ChatParts parts;
   if (line.has("--model")) {
-    TextTools tools = load_text_tools(line.get("--model"));
+    TextTools tools = load_text_tools(resolve_model_text(line.get("--model")));
     if (tools.chat_template) parts.chat_template.emplace(std::move(*tools.chat_template));
     parts.bos_token = tools.bos_token;
     parts.eos_token = tools.eos_token;

@@ -92,7 +92,7 @@ void check_arguments(const Command& command, const std::vector<Flag>& flags,
                      known ? cat("write ", flag, " ", given.substr(given.find('=') + 1))
                            : "./ before a file whose name holds an equals sign");
   }
-  const size_t most = command.arguments == Arguments::kOne ? 1 : 0;
+  const size_t most = static_cast<size_t>(command.arguments);
   if (line.positional().size() > most)
     throw UsageError("too many arguments: " + printable(line.positional()[most]), "see --help");
 }

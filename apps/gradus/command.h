@@ -42,7 +42,12 @@ class CommandLine {
 };
 
 // What stands on the command line besides flags.
-enum class Arguments { kNone, kOne, kRecipe };  // kRecipe: files or folders, and key=value
+enum class Arguments : size_t {
+  kNone = 0,
+  kOne = 1,
+  kTwo = 2,
+  kRecipe
+};  // kRecipe: files or folders, and key=value
 
 struct Command {
   const char* name;     // "sft", or "model import" for a sub-command

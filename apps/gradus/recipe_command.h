@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "command.h"
+#include "hub/hub.h"
 #include "recipe/recipe.h"
 
 namespace gradus {
@@ -24,10 +25,28 @@ inline InputPaths inputs_of(const CommandLine& line) {
   return line.has("--print-config") ? InputPaths::kMayBeMissing : InputPaths::kMustExist;
 }
 
-// `recipe`, or nothing when --print-config was answered.
+// Inputs on a hub become local paths; what the cache lacks is fetched.
+template <class R>
+R with_local_inputs(R recipe) {
+  change_paths(recipe, [](const PathField& field) {
+    if (field.kind == PathKind::kInput) return resolve_model(field.path).string();
+    if (field.kind == PathKind::kData) return resolve_data(field.path).string();
+    return field.path;
+  });
+  return recipe;
+}
+
+// As a run records it: an input from a hub by its name there, hf://owner/name@COMMIT.
+template <class R>
+R as_recorded(R recipe) {
+  change_paths(recipe, [](const PathField& field) { return recorded_path(field.path); });
+  return recipe;
+}
+
+// `recipe` with local inputs, or nothing when --print-config was answered.
 template <class R>
 std::optional<R> unless_printed(const CommandLine& line, const R& recipe) {
-  if (!line.has("--print-config")) return recipe;
+  if (!line.has("--print-config")) return with_local_inputs(recipe);
   std::cout << dump_recipe(recipe);
   return std::nullopt;
 }

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "data/text_tools.h"
+#include "hub/hub.h"
 #include "model/lora.h"
 #include "model/quantization_config.h"
 #include "tensor/device.h"
@@ -65,7 +66,7 @@ LineageData lineage_data(const SourceReport& report) {
                    .licence = report.licence,
                    .share = report.planned_share};
   for (const SourceFile& file : report.files)
-    data.files.push_back({file.path, file.sha256, file.bytes});
+    data.files.push_back({recorded_path(file.path), file.sha256, file.bytes});
   return data;
 }
 

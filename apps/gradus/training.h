@@ -11,10 +11,18 @@
 #include "command.h"
 #include "data/training_data.h"
 #include "model/folder.h"
+#include "recipe_command.h"
 #include "store/lineage.h"
 #include "train/trainer.h"
 
 namespace gradus {
+
+// What the run folder and the lineage keep of a recipe.
+template <class R>
+ResolvedText resolved_text(const R& recipe) {
+  const R recorded = as_recorded(recipe);
+  return {recipe_json(recorded), dump_recipe(recorded)};
+}
 
 struct ParentModel {
   std::string role;  // "base", "teacher"

@@ -138,7 +138,7 @@ bool is_run_record(std::string_view name) {
 std::string list_digest(std::vector<FileDigest> files) {
   std::sort(files.begin(), files.end(),
             [](const FileDigest& a, const FileDigest& b) { return a.name < b.name; });
-  Sha256 hash;
+  Hasher hash(HashKind::kSha256);
   for (const FileDigest& file : files) hash.update(file.sha256 + "  " + file.name + "\n");
   return hash.hex();
 }

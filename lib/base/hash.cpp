@@ -13,25 +13,26 @@
 
 namespace gradus {
 
-struct Sha256::State {
+struct Hasher::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
   ~State() { EVP_MD_CTX_free(context); }
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {
-  if (!state_->context || EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) != 1) {
-    throw std::runtime_error("OpenSSL has no SHA-256");
+Hasher::Hasher(HashKind kind) : state_(std::make_unique<State>()) {
+  const EVP_MD* method = kind == HashKind::kSha256 ? EVP_sha256() : EVP_sha1();
+  if (!state_->context || EVP_DigestInit_ex(state_->context, method, nullptr) != 1) {
+    throw std::runtime_error("OpenSSL lacks a digest");
   }
 }
 
-Sha256::~Sha256() = default;
+Hasher::~Hasher() = default;
 
-Sha256& Sha256::update(std::string_view bytes) {
+Hasher& Hasher::update(std::string_view bytes) {
   EVP_DigestUpdate(state_->context, bytes.data(), bytes.size());
   return *this;
 }
 
-std::string Sha256::hex() {
+std::string Hasher::hex() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned size = 0;
   EVP_DigestFinal_ex(state_->context, digest.data(), &size);
@@ -44,12 +45,12 @@ std::string Sha256::hex() {
   return text;
 }
 
-std::string sha256_hex(std::string_view bytes) { return Sha256().update(bytes).hex(); }
+std::string sha256_hex(std::string_view bytes) { return Hasher(HashKind::kSha256).update(bytes).hex(); }
 
 std::string sha256_file(const fs::path& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");
   if (!file) throw Error({.what = "cannot open", .where = path.string()});
-  Sha256 hash;
+  Hasher hash(HashKind::kSha256);
   std::vector<char> buffer(1 << 20);
   size_t got = 0;
   while ((got = std::fread(buffer.data(), 1, buffer.size(), file)) > 0) {

@@ -11,11 +11,13 @@
 
 namespace gradus {
 
-class Sha256 {
+enum class HashKind { kSha256, kSha1 };  // SHA-1 only where git names content by it
+
+class Hasher {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256& update(std::string_view bytes);
+  explicit Hasher(HashKind kind);
+  ~Hasher();
+  Hasher& update(std::string_view bytes);
   std::string hex();  // finishes; call once
 
  private:

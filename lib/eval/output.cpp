@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/system.h"
 #include "eval/evaluate.h"
+#include "hub/hub.h"
 
 namespace gradus {
 namespace {
@@ -48,7 +49,9 @@ void write_evaluation(const fs::path& folder, const EvalRecipe& recipe,
   performance["gates"] = gates_json(gates_where(evaluation.gates, true));
   write_json(folder / "results.json", results);
   write_json(folder / "performance.json", performance);
-  write_file_atomic(folder / "recipe.yaml", dump_recipe(recipe));
+  EvalRecipe recorded = recipe;
+  change_paths(recorded, [](const PathField& field) { return recorded_path(field.path); });
+  write_file_atomic(folder / "recipe.yaml", dump_recipe(recorded));
   if (recipe.samples) write_samples(folder / "samples.jsonl", evaluation.tasks);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "hub/hub.h"
 #include "recipe/recipe.h"
 
 namespace gradus {
@@ -37,10 +38,16 @@ struct StageCommand {
 };
 
 // The command whose recipe is an R. Input paths may be missing: they may be another stage's output.
+// Inputs on a hub get the commit that their revision stands at now, so that the stage's key names
+// what the stage will read.
 template <class R>
 StageCommand stage_command(const std::string& name, AfterCrash after_crash) {
   const auto resolve = [](const RecipeNode& node) -> ResolvedRecipe {
-    const R recipe = load_recipe<R>(node, {}, InputPaths::kMayBeMissing);
+    R recipe = load_recipe<R>(node, {}, InputPaths::kMayBeMissing);
+    change_paths(recipe, [](const PathField& field) {
+      const bool input = field.kind == PathKind::kInput || field.kind == PathKind::kData;
+      return input ? pin_reference(field.path) : field.path;
+    });
     return {recipe_json(recipe), dump_recipe(recipe), recipe_paths(recipe)};
   };
   return {.name = name, .after_crash = after_crash, .resolve = resolve};

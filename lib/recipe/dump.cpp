@@ -138,19 +138,21 @@ void write_block(std::string& out, const Json& value, const std::string& indent)
   }
 }
 
-void add_paths(std::vector<PathField>& paths, const Field& field, const std::string& key) {
+using PathVisitor = std::function<void(const PathField&, std::string&)>;
+
+void visit_paths_of(const Field& field, const std::string& key, const PathVisitor& visit) {
   const TypeInfo& type = *field.type;
   if (type.kind == TypeKind::kStruct) {
     for (const Field& inner : type.fields(field.object)) {
-      add_paths(paths, inner, join_key(key, inner.name));
+      visit_paths_of(inner, join_key(key, inner.name), visit);
     }
   } else if (type.kind == TypeKind::kText && field.rules.path != PathKind::kNone) {
-    const auto& path = *static_cast<const std::string*>(field.object);
-    if (!path.empty()) paths.push_back({key, path, field.rules.path});
+    auto& path = *static_cast<std::string*>(field.object);
+    if (!path.empty()) visit({key, path, field.rules.path}, path);
   } else if (type.items) {
     for (const Item& item : type.items(field.object)) {
       const Field inner{item.key, "", item.object, &type.element(), field.rules};
-      add_paths(paths, inner, join_key(key, item.key));
+      visit_paths_of(inner, join_key(key, item.key), visit);
     }
   }
 }
@@ -202,10 +204,8 @@ Json value_json(AnyRecipe value) {
 
 std::string dump_text(AnyRecipe recipe) { return yaml_text(value_json(recipe)); }
 
-std::vector<PathField> path_fields(AnyRecipe recipe) {
-  std::vector<PathField> paths;
-  add_paths(paths, {"", "", recipe.object, &recipe.type, {}}, "");
-  return paths;
+void visit_paths(AnyRecipe recipe, const PathVisitor& visit) {
+  visit_paths_of({"", "", recipe.object, &recipe.type, {}}, "", visit);
 }
 
 }  // namespace detail

@@ -19,6 +19,7 @@
 // you mean lr?)". Top-level keys that start with "x-" are left for anchors. See docs/recipes.md.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -91,6 +92,9 @@ struct PathField {
 };
 template <class R>
 std::vector<PathField> recipe_paths(const R& recipe);
+// Gives each of these fields the value that `change` returns for it.
+template <class R>
+void change_paths(R& recipe, const std::function<std::string(const PathField&)>& change);
 
 // Any JSON value as block-style YAML, as dump_recipe writes it.
 std::string yaml_text(const Json& value);
@@ -120,7 +124,8 @@ Json value_json(AnyRecipe value);
 std::string dump_text(AnyRecipe recipe);
 std::string help_text(AnyRecipe recipe);
 Json schema_json(AnyRecipe recipe, const std::string& title);
-std::vector<PathField> path_fields(AnyRecipe recipe);
+void visit_paths(AnyRecipe recipe,
+                 const std::function<void(const PathField&, std::string& value)>& visit);
 
 }  // namespace detail
 
@@ -169,7 +174,16 @@ Json recipe_schema(const std::string& title) {
 
 template <class R>
 std::vector<PathField> recipe_paths(const R& recipe) {
-  return detail::path_fields(detail::any_recipe(recipe));
+  std::vector<PathField> paths;
+  detail::visit_paths(detail::any_recipe(recipe),
+                      [&](const PathField& field, std::string&) { paths.push_back(field); });
+  return paths;
+}
+
+template <class R>
+void change_paths(R& recipe, const std::function<std::string(const PathField&)>& change) {
+  detail::visit_paths(detail::any_recipe(recipe),
+                      [&](const PathField& field, std::string& value) { value = change(field); });
 }
 
 }  // namespace gradus

@@ -13,6 +13,8 @@
 #include "base/hash.h"
 #include "base/system.h"
 #include "data/text_tools.h"
+#include "hub/reference.h"
+#include "store/licence.h"
 
 namespace gradus {
 namespace {
@@ -114,7 +116,8 @@ void append_gates(const fs::path& folder, const std::vector<LineageGate>& gates)
 }
 
 LineageBuilder& LineageBuilder::parent(const std::string& role, const fs::path& folder) {
-  LineageParent parent{.role = role, .digest = cache_.folder(folder), .path = {}};
+  LineageParent parent{
+      .role = role, .digest = cache_.folder(folder), .path = {}, .hub = hub_source(folder)};
   if (has_lineage(folder)) {
     const Lineage own = read_lineage(folder);
     if (own.digest != parent.digest)
@@ -126,7 +129,7 @@ LineageBuilder& LineageBuilder::parent(const std::string& role, const fs::path& 
     parent.lineage = lineage_summary(own);
     for (const LineageLicence& licence : own.licences) add_licence(licence);
   } else {
-    add_licence({role, ""});  // nothing is known of it, and that is said
+    add_licence({role, folder_licence(folder)});  // "": nothing is known of it, and that is said
   }
   lineage_.parents.push_back(std::move(parent));
   parent_paths_.push_back(fs::weakly_canonical(folder));
@@ -134,7 +137,8 @@ LineageBuilder& LineageBuilder::parent(const std::string& role, const fs::path& 
 }
 
 LineageBuilder& LineageBuilder::source(const fs::path& file, const std::string& licence) {
-  lineage_.parents.push_back({.role = "source", .digest = cache_.file(file), .path = {}});
+  lineage_.parents.push_back(
+      {.role = "source", .digest = cache_.file(file), .path = {}, .hub = hub_source(file)});
   parent_paths_.push_back(fs::weakly_canonical(file));
   add_licence({file.filename().string(), licence});
   return *this;

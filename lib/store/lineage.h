@@ -27,6 +27,7 @@ struct LineageParent {
   std::string role;  // "base", "teacher", "adapter" or "source"
   std::string digest;
   std::string path;        // relative to the folder of this lineage
+  std::string hub = {};    // "hf://owner/name@COMMIT" when it came from a hub
   Json lineage = nullptr;  // summary of the parent's own lineage, or null
 };
 
@@ -95,7 +96,8 @@ class LineageBuilder {
  public:
   LineageBuilder(LineageKind kind, DigestCache& cache) : cache_(cache) { lineage_.kind = kind; }
 
-  // The folder's digest and, where it has one, its lineage and its licences. `folder` must exist.
+  // The folder's digest and, where it has one, its lineage and its licences; without a lineage,
+  // the licence that its README.md names. `folder` must exist.
   LineageBuilder& parent(const std::string& role, const fs::path& folder);
   // A file that was imported, with its licence ("" if unknown).
   LineageBuilder& source(const fs::path& file, const std::string& licence);

@@ -91,6 +91,7 @@ Json parents_json(const std::vector<LineageParent>& parents) {
     list.push_back({{"role", parent.role},
                     {"digest", parent.digest},
                     {"path", parent.path},
+                    {"hub", text_or_null(parent.hub)},
                     {"lineage", parent.lineage}});
   }
   return list;
@@ -168,6 +169,7 @@ LineageParent parent_from(const Json& json, const std::string& where, int depth)
   LineageParent parent{.role = json_get<std::string>(json, "role", where),
                        .digest = digest_from(json, "digest", where),
                        .path = json_get<std::string>(json, "path", where),
+                       .hub = json_get<std::string>(json, "hub", "", where),
                        .lineage = json.value("lineage", Json(nullptr))};
   if (parent.lineage.is_null()) return parent;
   if (!parent.lineage.is_object())

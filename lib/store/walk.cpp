@@ -12,6 +12,11 @@ namespace {
 constexpr int kMaxChain = 128;  // more than one lineage.json may hold
 constexpr int kMaxModels = 10'000;
 
+std::string text_of(const Json& record, const char* key, const std::string& fallback) {
+  const bool known = record.is_object() && record.contains(key) && record.at(key).is_string();
+  return known ? printable(record.at(key).get<std::string>()) : fallback;
+}
+
 ContentState state_of(const fs::path& path, const std::string& digest, DigestCache& cache) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return ContentState::kAbsent;
@@ -36,6 +41,7 @@ class Walker {
       require_room(folder, depth);
       LineageStep step{.role = parent.at("role").get<std::string>(),
                        .path = (folder / parent.at("path").get<std::string>()).lexically_normal(),
+                       .hub = text_of(parent, "hub", ""),
                        .digest = parent.at("digest").get<std::string>(),
                        .record = parent.value("lineage", Json(nullptr))};
       step.state = state_of(step.path, step.digest, cache_);
@@ -59,11 +65,6 @@ class Walker {
   int models_ = 0;
 };
 
-std::string text_of(const Json& record, const char* key, const std::string& fallback) {
-  const bool known = record.is_object() && record.contains(key) && record.at(key).is_string();
-  return known ? printable(record.at(key).get<std::string>()) : fallback;
-}
-
 std::string data_line(const Json& data) {
   const std::string licence = text_of(data, "licence", "");
   const double share =
@@ -76,8 +77,9 @@ std::string data_line(const Json& data) {
 
 std::string head_line(const LineageStep& step) {
   const std::string kind = text_of(step.record, "kind", step.role == "source" ? "file" : "unknown");
-  return cat(step.role, ": ", printable(step.path.string(), 200), "  ", kind, "  ",
-             step.digest.substr(0, 12), "  ", to_string(step.state));
+  const std::string name = step.hub.empty() ? printable(step.path.string(), 200) : step.hub;
+  return cat(step.role, ": ", name, "  ", kind, "  ", step.digest.substr(0, 12), "  ",
+             to_string(step.state));
 }
 
 void render(const LineageStep& step, const std::string& indent, std::string& out) {
@@ -126,9 +128,13 @@ Json lineage_tree_json(const LineageStep& step) {
   for (const LineageStep& parent : step.parents) parents.push_back(lineage_tree_json(parent));
   Json record = step.record;
   if (record.is_object()) record.erase("parents");
-  return {{"role", step.role},     {"path", step.path.string()},
-          {"digest", step.digest}, {"state", to_string(step.state)},
-          {"lineage", record},     {"parents", parents}};
+  return {{"role", step.role},
+          {"path", step.path.string()},
+          {"hub", step.hub.empty() ? Json(nullptr) : Json(step.hub)},
+          {"digest", step.digest},
+          {"state", to_string(step.state)},
+          {"lineage", record},
+          {"parents", parents}};
 }
 
 Verification verify_folder(const fs::path& folder) {

@@ -18,7 +18,8 @@ std::string to_string(ContentState state);
 struct LineageStep {
   std::string role;  // "model" for the one asked about
   fs::path path;
-  std::string digest;  // as recorded
+  std::string hub = {};  // its name on a hub, "" for none
+  std::string digest;    // as recorded
   ContentState state = ContentState::kAbsent;
   Json record = nullptr;
   std::vector<LineageStep> parents = {};

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/inspect/parts.h"
+
+#include <array>
+#include <map>
+
+#include "store/inspect/inspect.h"
+
+namespace gradus {
+namespace {
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+template <size_t N>
+bool contains_any(std::string_view text, const std::array<const char*, N>& parts) {
+  for (const char* part : parts) {
+    if (contains(text, part)) return true;
+  }
+  return false;
+}
+
+// The number of weights that one stored element stands for.
+int64_t packed_in_one(const ContentTensor& tensor, const Json& config) {
+  const std::string_view name = tensor.name;
+  if (!name.ends_with(".weight_packed") && !name.ends_with(".qweight")) return 1;
+  const Json quantization =
+      config.is_object() ? config.value("quantization_config", Json::object()) : Json::object();
+  int64_t bits =
+      quantization.value("bits", Json(4)).is_number_integer() ? quantization.value("bits", 4) : 4;
+  const Json groups = quantization.value("config_groups", Json::object());
+  for (const auto& [group, scheme] : groups.items()) {
+    if (!scheme.is_object() || !scheme.contains("weights")) continue;
+    bits = scheme["weights"].value("num_bits", bits);
+  }
+  return bits >= 1 && bits <= 8 ? 32 / bits : 1;
+}
+
+int64_t parameters_of(const ContentTensor& tensor, const Json& config) {
+  return part_of(tensor.name) == "quantisation" ? 0
+                                                : tensor.elements() * packed_in_one(tensor, config);
+}
+
+bool is_projection(const std::string& part) {
+  return part == "attention" || part == "mlp" || part == "experts";
+}
+
+// A config number under the first of its names that is there; 0 without one.
+int64_t first_number(const Json& config, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (config.contains(name) && config.at(name).is_number_integer())
+      return config.at(name).get<int64_t>();
+  }
+  return 0;
+}
+
+// GGUF metadata under the names of config.json.
+Json config_of(const ModelContents& contents) {
+  if (contents.kind != ContentsKind::kGguf) return contents.config;
+  const Json& metadata = contents.metadata;
+  const auto architecture = metadata.value("general.architecture", Json(""));
+  if (!architecture.is_string()) return Json::object();
+  const std::string prefix = architecture.get<std::string>() + ".";
+  Json config = Json::object();
+  static constexpr std::array<std::pair<const char*, const char*>, 5> kKeys = {
+      {{"block_count", "num_hidden_layers"},
+       {"attention.head_count", "num_attention_heads"},
+       {"attention.head_count_kv", "num_key_value_heads"},
+       {"attention.key_length", "head_dim"},
+       {"embedding_length", "hidden_size"}}};
+  for (const auto& [key, name] : kKeys) {
+    if (metadata.contains(prefix + key)) config[name] = metadata.at(prefix + key);
+  }
+  return config;
+}
+
+}  // namespace
+
+std::string part_of(const std::string& tensor) {
+  static constexpr std::array<const char*, 8> kQuantisation = {
+      "weight_scale", "weight_zero_point", "weight_shape", ".scales", ".qzeros",
+      ".g_idx",       ".quant_state.",     "weight.absmax"};
+  static constexpr std::array<const char*, 8> kEmbedding = {
+      "embed_tokens", "word_embedding", "wte.",      "wpe.",
+      "embed_in",     "token_embd",     "tok_embed", "embeddings."};
+  static constexpr std::array<const char*, 3> kExperts = {"experts.", "_exps", "_shexp"};
+  static constexpr std::array<const char*, 6> kMlp = {"mlp",  "feed_forward", "ffn_",
+                                                      ".w1.", "fc1",          "fc2"};
+  static constexpr std::array<const char*, 4> kAttention = {"attn", "attention", "self_att",
+                                                            ".att."};
+  const std::string& name = tensor;
+  if (contains(name, "lora_")) return "adapter";
+  if (contains_any(name, kQuantisation) || contains(name, "quant_map")) return "quantisation";
+  if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm"))
+    return "norms";
+  if (name.starts_with("lm_head") || name.starts_with("output.") || contains(name, "embed_out") ||
+      name.starts_with("head.") || contains(name, "output_layer"))
+    return "output";
+  if (contains_any(name, kEmbedding)) return "embedding";
+  if (contains_any(name, kExperts)) return "experts";
+  if (contains_any(name, kMlp)) return "mlp";
+  if (contains_any(name, kAttention)) return "attention";
+  return "other";
+}
+
+Json parameter_counts(const ModelContents& contents) {
+  std::map<std::string, int64_t> parts;
+  int64_t total = 0;
+  for (const ContentTensor& tensor : contents.tensors) {
+    const int64_t count = parameters_of(tensor, contents.config);
+    total += count;
+    if (count > 0) parts[part_of(tensor.name)] += count;
+  }
+  return {{"total", total}, {"by_part", parts}};
+}
+
+Json weight_memory(const ModelContents& contents) {
+  if (contents.kind == ContentsKind::kAdapter) return nullptr;
+  int64_t total = 0, files = 0, int8 = 0, int4 = 0;
+  for (const ContentTensor& tensor : contents.tensors) {
+    const int64_t count = parameters_of(tensor, contents.config);
+    total += count;
+    files += static_cast<int64_t>(tensor.bytes.size());
+    const bool projection = is_projection(part_of(tensor.name)) && tensor.shape.size() >= 2;
+    if (!projection) {
+      int8 += 2 * count;
+      int4 += 2 * count;
+      continue;
+    }
+    const int64_t rows = tensor.elements() / std::max<int64_t>(tensor.row_elements(), 1);
+    int8 += count + 2 * rows;
+    int4 += count / 2 + 2 * ((count + 63) / 64);
+  }
+  return {{"files", files},
+          {"float32", 4 * total},
+          {"bfloat16", 2 * total},
+          {"int8", int8},
+          {"int4", int4}};
+}
+
+Json kv_cache_bytes_per_1000_tokens(const ModelContents& contents) {
+  const Json config = config_of(contents);
+  if (!config.is_object() || contents.kind == ContentsKind::kAdapter) return nullptr;
+  const int64_t layers =
+      first_number(config, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"});
+  const int64_t heads = first_number(config, {"num_attention_heads", "n_head", "n_heads"});
+  const int64_t hidden = first_number(config, {"hidden_size", "n_embd", "d_model"});
+  if (layers <= 0 || heads <= 0) return nullptr;
+  const int64_t latent = first_number(config, {"kv_lora_rank"});
+  // Multi-head latent attention keeps one compressed vector and the rotary part of one key.
+  if (latent > 0) return 1000 * layers * 2 * (latent + first_number(config, {"qk_rope_head_dim"}));
+  int64_t kv_heads =
+      first_number(config, {"num_key_value_heads", "num_kv_heads", "multi_query_group_num"});
+  if (kv_heads == 0) kv_heads = config.value("multi_query", Json(false)) == Json(true) ? 1 : heads;
+  int64_t head_dim = first_number(config, {"head_dim", "kv_channels"});
+  if (head_dim == 0) head_dim = hidden / heads;
+  return head_dim > 0 ? Json(1000 * layers * 2 * kv_heads * head_dim * 2) : Json(nullptr);
+}
+
+}  // namespace gradus
