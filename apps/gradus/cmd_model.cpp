@@ -9,10 +9,10 @@
 
 #include "base/error.h"
 #include "commands.h"
+#include "model/adapter.h"
 #include "model/folder.h"
 #include "model/formats/gguf.h"
 #include "model/formats/gguf_import.h"
-#include "model/lora.h"
 #include "model/quantization_config.h"
 #include "store/lineage.h"
 #include "tensor/device.h"
@@ -136,7 +136,7 @@ int run_merge(const CommandLine& line) {
                  out = line.require("--out");
   AtomicFolder folder(out);
   Transformer model = load_model(base, {});
-  load_adapter(model, adapter);
+  attach_adapter(model, read_adapter(adapter));
   merge_lora(model);
   save_model(folder.path(), model);
   copy_text_files(base, folder.path());
