@@ -78,6 +78,11 @@ std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tens
 
 }  // namespace
 
+void check_trained_parts(const TrainingRecipe& recipe, const ModelConfig& config) {
+  if (recipe.method == TrainMethod::kFreeze)
+    trained_prefixes(recipe.freeze.value_or(FreezeRecipe{}), config);
+}
+
 LoraConfig lora_config(const LoraRecipe& recipe) {
   LoraConfig config{.rank = recipe.rank,
                     .alpha = recipe.alpha,

@@ -89,15 +89,15 @@ const std::string kFirst = "base_model.model.model.layers.0.self_attn.q_proj";
 
 TEST_CASE("options that change what is computed are refused by name") {
   CHECK(config_error(kUnchanged) == "");
-  for (const auto& [key, value] : Json{
-           {"lora_bias", true},
-           {"trainable_token_indices", {1, 2}},
-           {"target_parameters", {"x"}},
-           {"alora_invocation_tokens", {1}},
-           {"layer_replication", {{0, 1}}},
-           {"use_qalora", true},
-           {"megatron_config", {{"x", 1}}},
-           {"some_new_option", "on"}}.items()) {
+  const Json options{{"lora_bias", true},
+                     {"trainable_token_indices", {1, 2}},
+                     {"target_parameters", {"x"}},
+                     {"alora_invocation_tokens", {1}},
+                     {"layer_replication", {{0, 1}}},
+                     {"use_qalora", true},
+                     {"megatron_config", {{"x", 1}}},
+                     {"some_new_option", "on"}};
+  for (const auto& [key, value] : options.items()) {
     CHECK_THAT(set_error(key.c_str(), value), Contains(key) && Contains("not supported"));
     CHECK(set_error(key.c_str(), nullptr) == "");
   }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// gradus model import: a GGUF file becomes a Hugging Face folder.
+#include "base/files.h"
+#include "commands.h"
+#include "model/formats/gguf.h"
+#include "model/formats/gguf_import.h"
+#include "store/lineage.h"
+
+namespace gradus {
+namespace {
+
+int run_import(const CommandLine& line) {
+  const fs::path file = line.only("FILE.gguf"), out = line.require("--out");
+  const std::string dtype = line.get("--dtype", "bfloat16");
+  const auto licence =
+      json_get<std::string>(GgufFile(file).metadata(), "general.license", "", file.string());
+  AtomicFolder folder(out);
+  import_gguf(file, folder.path(), dtype);
+  DigestCache digests;
+  LineageBuilder(LineageKind::kImported, digests)
+      .source(file, licence)
+      .recipe({{"dtype", dtype}})
+      .write(folder.path());
+  folder.commit();
+  print_json_if_asked(line, Json{{"model", out.string()}});
+  return 0;
+}
+
+std::vector<Flag> import_flags() {
+  return {{"--out", "DIR", "the Hugging Face folder to write (required; must not exist)"},
+          {"--dtype", "DTYPE", "float32, bfloat16 (default) or float16"}};
+}
+
+}  // namespace
+
+Command model_import_command() {
+  return {"model import",
+          "turn a GGUF file into a Hugging Face folder",
+          "FILE.gguf --out DIR",
+          import_flags,
+          nullptr,
+          run_import,
+          Arguments::kOne};
+}
+
+}  // namespace gradus
