@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "data/text_tools.h"
-#include "model/lora.h"
+#include "model/adapter.h"
 #include "model/quantization_config.h"
 #include "tensor/device.h"
 
@@ -110,7 +110,9 @@ void save_result(const TrainingJob& job, const TrainingData& data, const RunFold
   const bool adapted = job.recipe.method == TrainMethod::kLora;
   if (adapted) {
     AtomicFolder out(folder.adapter(), AtomicFolder::Existing::kReplace);
-    save_adapter(out.path(), model, lora_config(lora), base.string());
+    LoraConfig config = lora_config(lora);
+    config.base_model = base.string();
+    save_adapter(out.path(), model, config);
     write_lineage_into(out.path(), job, data, summary);
     out.commit();
     merge_lora(model);

@@ -271,7 +271,7 @@ def test_sft_with_lora_learns_and_peft_reads_the_adapter(gradus, chats):
         "run",
         data=data_section(chats, chats / "chat.jsonl"),
         method="lora",
-        lora={"rank": 8, "alpha": 16, "rank_stabilised": True},
+        lora={"rank": 8, "alpha": 16, "use_rslora": True},
         batch={"tokens_per_step": 300, "epochs": 12},
         optimizer={"lr": 5e-3},
     )
