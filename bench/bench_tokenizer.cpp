@@ -1,71 +1,92 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizer speed on one core: loading, encoding, encoding with spans, decoding. Verified first
-// (streamed text = decoded text, ids with spans = ids), then timed: the median of many passes.
+// Encoding on one core, beside the `tokenizers` package's encode_batch with its parallelism off:
+// English prose, and Chinese text made by formula. Both get the same documents of about 4 KiB.
+// Verified first: all ids are the same. The programs take turns; the median round counts.
+//   bench_tokenizer [--quick] [--model DIR] [PYTHON]     the last line is one JSON document
 //
-//   bench_tokenizer --tokenizer DIR|FILE --text FILE [--seconds S]     the last line is one JSON
-//   document
-//
-// FILE for --tokenizer is a tokenizer.json or a .model; --text is plain UTF-8. Text is cut at line
-// ends into documents of about 4 KiB. The cache of pieces is warm, as in training and serving.
+// Without --model, the tokenizers of the acceptance data beside the project are used where they are
+// present, else the one of the quickstart's L0.
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
-#include <functional>
-#include <iostream>
 
 #include "base/error.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "bench_support.h"
+#include "data/byte_stream.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
+namespace gradus {
 namespace {
 
-using namespace gradus;
+constexpr size_t kTextBytes = 2 << 20;
+constexpr size_t kDocumentBytes = 4096;
+constexpr const char* kEnglish =
+    GRADUS_SOURCE_DIR "/recipes/quickstart/data/general_train.jsonl.gz";
+constexpr const char* kAcceptance = GRADUS_SOURCE_DIR "/../shared/acceptance/tokenizers/";
 using Clock = std::chrono::steady_clock;
 
-constexpr size_t kDocumentBytes = 4096;
-
-struct Options {
-  fs::path tokenizer, text;
-  double seconds = 2;
-};
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median_seconds(double budget, const std::function<void()>& pass) {
-  std::vector<double> times;
-  const auto start = Clock::now();
-  while (times.size() < 3 || seconds_since(start) < budget) {
-    const auto before = Clock::now();
-    pass();
-    times.push_back(seconds_since(before));
+std::string read_all(const fs::path& file) {
+  const auto stream = open_byte_stream(file);
+  std::string out(1 << 16, '\0');
+  size_t used = 0;
+  while (const size_t got = stream->read(out.data() + used, out.size() - used)) {
+    used += got;
+    if (used == out.size()) out.resize(used * 2);
   }
-  std::nth_element(times.begin(), times.begin() + static_cast<long>(times.size() / 2), times.end());
-  return times[times.size() / 2];
+  out.resize(used);
+  return out;
 }
 
-Options read_options(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string flag = argv[i];
-    if (flag == "--tokenizer")
-      options.tokenizer = argv[i + 1];
-    else if (flag == "--text")
-      options.text = argv[i + 1];
-    else if (flag == "--seconds")
-      options.seconds = std::stod(argv[i + 1]);
-    else
-      throw UsageError("unknown option " + flag);
+std::string english_text() {
+  const std::string lines = read_all(kEnglish);
+  std::string out;
+  for (size_t at = 0; at < lines.size() && out.size() < kTextBytes;) {
+    const size_t end = lines.find('\n', at);
+    out +=
+        json_get<std::string>(parse_json(lines.substr(at, end - at), kEnglish), "text", kEnglish);
+    out += '\n';
+    at = end + 1;
   }
-  if (argc % 2 == 0 || options.tokenizer.empty() || options.text.empty())
-    throw UsageError("usage: bench_tokenizer --tokenizer DIR|FILE --text FILE [--seconds S]");
-  return options;
+  return out;
 }
 
-std::unique_ptr<Tokenizer> load(const fs::path& path) {
-  if (fs::is_directory(path)) return load_tokenizer(path);
-  if (path.extension() == ".model") return tokenizer_from_sentencepiece(path);
-  return tokenizer_from_json(read_json(path), path.string());
+bool is_han(const std::string& word) {
+  if (word.empty() || find_invalid_utf8(word)) return false;
+  for (size_t at = 0; at < word.size();) {
+    const CodePoint c = decode_utf8(word, at);
+    if (c.value < 0x4E00 || c.value > 0x9FFF) return false;
+    at += c.bytes;
+  }
+  return true;
+}
+
+// Words of the vocabulary, the earlier the more frequent (by Zipf's law), with a mark after 2 to 9.
+std::string chinese_text(const Tokenizer& tokenizer) {
+  std::vector<std::string> words;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    std::string word = tokenizer.token_bytes(id);
+    if (is_han(word)) words.push_back(std::move(word));
+  }
+  if (words.empty()) throw Error("the tokenizer has no Chinese words");
+  std::vector<double> until;  // sums of the weights 1 / (rank + 20)
+  for (size_t i = 0; i < words.size(); ++i)
+    until.push_back((i ? until.back() : 0) + 1.0 / static_cast<double>(i + 20));
+  constexpr std::array kMarks = {"，", "，", "，", "。", "。\n", "、"};
+  uint64_t drawn = 0;
+  std::string out;
+  while (out.size() < kTextBytes) {
+    for (uint64_t left = 2 + random_bits(1, 0, drawn++) % 8; left > 0; --left) {
+      const double at = random_uniform(1, 1, drawn++) * until.back();
+      const auto found = std::upper_bound(until.begin(), until.end(), at) - until.begin();
+      out += words[std::min(words.size() - 1, static_cast<size_t>(found))];
+    }
+    out += kMarks[random_bits(1, 2, drawn++) % kMarks.size()];
+  }
+  return out;
 }
 
 std::vector<std::string> documents(const std::string& text) {
@@ -79,60 +100,83 @@ std::vector<std::string> documents(const std::string& text) {
   return out;
 }
 
-// All ids, after checking that the ways to encode and to decode agree.
-std::vector<std::vector<TokenId>> verify(const Tokenizer& tokenizer,
-                                         const std::vector<std::string>& texts) {
-  std::vector<std::vector<TokenId>> all;
-  for (const std::string& text : texts) {
-    all.push_back(tokenizer.encode(text, SpecialTokens::kNone));
-    if (tokenizer.encode_with_spans(text, SpecialTokens::kNone).ids != all.back())
-      throw Error("ids with spans differ from ids without");
-    StreamDecoder decoder(tokenizer, DecodeSpecial::kKeep);
-    std::string streamed;
-    for (const TokenId id : all.back()) streamed += decoder.push(id);
-    if (streamed + decoder.finish() != tokenizer.decode(all.back(), DecodeSpecial::kKeep))
-      throw Error("streamed text differs from decoded text");
-  }
-  return all;
+struct Timed {
+  double seconds;
+  std::string digest;  // of all ids, as 32-bit numbers
+};
+
+Timed encode(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  std::vector<std::vector<TokenId>> rows;
+  rows.reserve(texts.size());
+  const auto start = Clock::now();
+  for (const std::string& text : texts)
+    rows.push_back(tokenizer.encode(text, SpecialTokens::kNone));
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  Sha256 digest;
+  for (const auto& row : rows)
+    digest.update({reinterpret_cast<const char*>(row.data()), row.size() * sizeof(TokenId)});
+  return {seconds, digest.hex()};
 }
 
-int run(const Options& options) {
-  const auto start = Clock::now();
-  const auto tokenizer = load(options.tokenizer);
-  Json report = {{"bench", "tokenizer"},
-                 {"tokenizer", options.tokenizer.string()},
-                 {"load_seconds", seconds_since(start)}};
-  const std::string text = read_file(options.text);
+// One tokenizer on one text.
+Json measure(const bench::Options& options, const fs::path& tokenizer_json,
+             const Tokenizer& tokenizer, const std::string& text) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "documents.json";
   const auto texts = documents(text);
-  const auto ids = verify(*tokenizer, texts);
-  size_t tokens = 0;
-  for (const auto& row : ids) tokens += row.size();
-  report["text_bytes"] = text.size();
-  report["tokens"] = tokens;
-  const auto time = [&](const char* name, const std::function<void(size_t)>& work) {
-    const double seconds = median_seconds(options.seconds, [&] {
-      for (size_t i = 0; i < texts.size(); ++i) work(i);
-    });
-    report[cat(name, "_mb_per_second")] = static_cast<double>(text.size()) / 1e6 / seconds;
-    report[cat(name, "_tokens_per_second")] = static_cast<double>(tokens) / seconds;
-    std::printf("%-18s %8.1f MB/s %12.0f tokens/s\n", name, double(text.size()) / 1e6 / seconds,
-                double(tokens) / seconds);
-  };
-  time("encode", [&](size_t i) { tokenizer->encode(texts[i], SpecialTokens::kNone); });
-  time("encode_with_spans",
-       [&](size_t i) { tokenizer->encode_with_spans(texts[i], SpecialTokens::kNone); });
-  time("decode", [&](size_t i) { tokenizer->decode(ids[i], DecodeSpecial::kKeep); });
-  std::cout << report.dump() << "\n";
-  return kExitOk;
+  write_file_atomic(file, Json(texts).dump());
+  const double megabytes = static_cast<double>(text.size()) / 1e6;
+  std::vector<double> ours, theirs;
+  encode(tokenizer, texts);  // warms up, as the peer does
+  for (int round = 0; round < options.rounds; ++round) {
+    const Timed mine = encode(tokenizer, texts);
+    ours.push_back(megabytes / mine.seconds);
+    if (options.python.empty()) continue;
+    const Json peer = bench::peer(options, "encode_tokenizers.py",
+                                  cat("'", tokenizer_json.string(), "' '", file.string(), "'"));
+    if (json_get<std::string>(peer, "digest", "peer") != mine.digest)
+      throw Error("our ids differ from those of tokenizers");
+    theirs.push_back(megabytes / json_get<double>(peer, "seconds", "peer"));
+  }
+  Json report{{"mb_per_second", bench::median(ours)}};
+  if (theirs.empty()) return report;
+  report["tokenizers_mb_per_second"] = bench::median(theirs);
+  report["ratio"] = bench::median(ours) / bench::median(theirs);
+  return report;
+}
+
+// Names and tokenizer.json files.
+std::vector<std::pair<std::string, fs::path>> tokenizers(const bench::Options& options,
+                                                         const TemporaryFolder& folder) {
+  std::vector<std::pair<std::string, fs::path>> out;
+  if (options.model.empty() && fs::exists(kAcceptance)) {
+    for (const char* name : {"llama-bpe", "gpt-2"}) {
+      out.emplace_back(name, folder.path() / (std::string(name) + ".json"));
+      write_file_atomic(out.back().second,
+                        read_all(fs::path(kAcceptance) / name / "tokenizer.json.gz"));
+    }
+    return out;
+  }
+  const fs::path model = bench::bf16_model(options, folder);
+  out.emplace_back(model.filename().string(), model / "tokenizer.json");
+  return out;
+}
+
+void run(const bench::Options& options) {
+  const TemporaryFolder folder;
+  Json report{{"bench", "tokenizer"}, {"threads", 1}};
+  const std::string english = english_text();
+  std::string chinese;
+  for (const auto& [name, file] : tokenizers(options, folder)) {
+    const auto tokenizer = tokenizer_from_json(read_json(file), name);
+    if (chinese.empty()) chinese = chinese_text(*tokenizer);
+    report[name] = {{"english", measure(options, file, *tokenizer, english)},
+                    {"chinese", measure(options, file, *tokenizer, chinese)}};
+  }
+  std::printf("%s\n", report.dump().c_str());
 }
 
 }  // namespace
+}  // namespace gradus
 
-int main(int argc, char** argv) {
-  try {
-    return run(read_options(argc, argv));
-  } catch (const Error& error) {
-    std::cerr << "bench_tokenizer: " << error.what() << "\n";
-    return error.code();
-  }
-}
+int main(int argc, char** argv) { return gradus::bench::run_main(argc, argv, 5, gradus::run); }

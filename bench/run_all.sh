@@ -8,7 +8,6 @@ cmake --build "$build" --target gradus bench_all
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$build/gradus" model import .cache/l0/SmolLM2-135M-Instruct.Q4_1.gguf --out "$scratch/model" --quiet
-zcat recipes/quickstart/data/domain_train.jsonl.gz >"$scratch/text"
 
 run() {
   echo "== $1"
@@ -18,4 +17,4 @@ run bench_start --model "$scratch/model"
 run bench_decode --model "$scratch/model"
 run bench_train
 run bench_quant_matmul
-run bench_tokenizer --tokenizer "$scratch/model" --text "$scratch/text"
+run bench_tokenizer

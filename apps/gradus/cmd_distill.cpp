@@ -23,9 +23,8 @@ void check_vocabularies(const fs::path& teacher, const fs::path& student) {
                  .expected = "those of " + student.string()});
 }
 
-void check_models(const DistillRecipe& recipe) {
-  kept_layers(recipe.student, read_model_config(recipe.student.from).num_hidden_layers);
-  if (recipe.teacher) check_vocabularies(*recipe.teacher, recipe.student.from);
+int64_t count_kept(const DistillRecipe& recipe, int64_t layers) {
+  return static_cast<int64_t>(kept_layers(recipe.student, layers).size());
 }
 
 Transformer load_student(const DistillRecipe& recipe, const LoadOptions& options) {
@@ -49,7 +48,11 @@ int run(const CommandLine& line) {
              .recipe = *recipe,
              .resolved = resolved_text(*recipe),
              .parents = parents,
-             .check_models = [&] { check_models(*recipe); },
+             .check_models =
+                 [&] {
+                   if (recipe->teacher) check_vocabularies(*recipe->teacher, recipe->student.from);
+                 },
+             .kept_layers = [&](int64_t layers) { return count_kept(*recipe, layers); },
              .load_trained = [&](const LoadOptions& o) { return load_student(*recipe, o); },
              .make_objective = [&](const LoadOptions& o) { return make_objective(*recipe, o); }});
 }

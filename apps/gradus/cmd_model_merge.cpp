@@ -2,8 +2,8 @@
 // gradus model merge: a LoRA adapter becomes part of its base.
 #include "commands.h"
 #include "hub/hub.h"
+#include "model/adapter.h"
 #include "model/folder.h"
-#include "model/lora.h"
 #include "store/lineage.h"
 
 namespace gradus {
@@ -14,7 +14,7 @@ int run_merge(const CommandLine& line) {
                  base = resolve_model(line.require("--base"));
   AtomicFolder folder(out);
   Transformer model = load_model(base, {});
-  load_adapter(model, adapter);
+  attach_adapter(model, read_adapter(adapter));
   merge_lora(model);
   save_model(folder.path(), model);
   copy_text_files(base, folder.path());

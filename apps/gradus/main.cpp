@@ -127,8 +127,21 @@ int run(std::vector<std::string> words) {
   return command.run(line);
 }
 
+std::string out_of_memory_text() {
+  return cat("out of memory (", human_bytes(available_memory_bytes()),
+             " available); hint: see gradus doctor");
+}
+
+// The last line of a failed command, in the format of the log.
+void report(const std::string& command, const char* kind, const std::string& message) {
+  if (log_format() == LogFormat::kJson)
+    log_error(command.c_str(), kind == std::string("error") ? message : cat(kind, ": ", message));
+  else
+    std::fprintf(stderr, "%s: %s: %s\n", command.c_str(), kind, message.c_str());
+}
+
 int guarded(const std::vector<std::string>& words) {
-  const std::string prefix = words.empty() ? "gradus" : "gradus " + printable(words[0]);
+  const std::string command = words.empty() ? "gradus" : "gradus " + printable(words[0]);
   try {
     const int code = run(words);
     errno = 0;
@@ -138,22 +151,23 @@ int guarded(const std::vector<std::string>& words) {
       throw Error({.what = "cannot write the result", .where = std::string("stdout")});
     return code;
   } catch (const Error& error) {
-    std::fprintf(stderr, "%s: error: %s\n", prefix.c_str(), error.what());
+    report(command, "error", error.what());
     return error.code();
   } catch (const std::filesystem::filesystem_error& error) {
     const std::string path = error.path1().empty() ? "" : error.path1().string() + ": ";
-    std::fprintf(stderr, "%s: error: %s%s\n", prefix.c_str(), printable(path, 1000).c_str(),
-                 error.code().message().c_str());
+    report(command, "error", printable(path, 1000) + error.code().message());
     return kExitUserError;
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "%s: error: out of memory (%s available); hint: see gradus doctor\n",
-                 prefix.c_str(), human_bytes(available_memory_bytes()).c_str());
+    report(command, "error", out_of_memory_text());
     return kExitUserError;
   } catch (const std::exception& error) {
     const std::string text = error.what();  // libtorch appends a backtrace after the first line
-    std::fprintf(stderr, "%s: internal error: %s\n", prefix.c_str(),
-                 text.substr(0, text.find('\n')).c_str());
-    return kExitInternal;
+    // libtorch's own allocator has no exception of its own for this.
+    const bool no_memory = text.find("not enough memory: you tried to allocate") != text.npos ||
+                           text.find("out of memory. Tried to allocate") != text.npos;
+    report(command, no_memory ? "error" : "internal error",
+           no_memory ? out_of_memory_text() : text.substr(0, text.find('\n')));
+    return no_memory ? kExitUserError : kExitInternal;
   }
 }
 

@@ -8,16 +8,18 @@
 #include "base/signals.h"
 #include "data/text_tools.h"
 #include "hub/hub.h"
-#include "model/lora.h"
+#include "model/adapter.h"
 #include "model/quantization_config.h"
 #include "tensor/device.h"
 
 namespace gradus {
 namespace {
 
-void check_context(const TrainingJob& job) {
+void check_against_config(const TrainingJob& job) {
   const fs::path& folder = job.parents.front().folder;
-  const ModelConfig config = read_model_config(folder);
+  ModelConfig config = read_model_config(folder);
+  config.num_hidden_layers = job.kept_layers(config.num_hidden_layers);
+  check_trained_parts(job.recipe, config);
   if (job.recipe.data.context_length > config.max_position_embeddings)
     throw Error({.what = "is longer than the model's positions",
                  .where = "data.context_length",
@@ -26,7 +28,6 @@ void check_context(const TrainingJob& job) {
                  .found = std::to_string(job.recipe.data.context_length)});
 }
 
-// Known before the data are read; what is loaded is checked again where it is used.
 void check_trainable(const TrainingJob& job) {
   const fs::path config = job.parents.front().folder / "config.json";
   if (read_quantization_config(read_json(config), config.string()))
@@ -35,11 +36,28 @@ void check_trainable(const TrainingJob& job) {
                  .hint = "use the model that it was quantised from"});
 }
 
-TrainingData open_data(const TrainingRecipe& recipe, const fs::path& model_folder) {
-  const TextTools tools = load_text_tools(model_folder);
+TextTools fitting_text_tools(const fs::path& model_folder) {
+  TextTools tools = load_text_tools(model_folder);
   check_tokenizer_fits(*tools.tokenizer, read_model_config(model_folder).vocab_size,
                        model_folder.string());
-  return load_training_data(recipe.data, recipe.batch, tools, static_cast<uint64_t>(recipe.seed));
+  return tools;
+}
+
+// Known before the data are read; what is loaded is checked again where it is used.
+void check_job(const TrainingJob& job) {
+  check_against_config(job);
+  check_trainable(job);
+  job.check_models();
+  select_device(job.recipe.device);
+  RunFolder::check(job.recipe.output, job.resolved);
+}
+
+TrainingData open_data(const TrainingJob& job) {
+  const TextTools tools = fitting_text_tools(job.parents.front().folder);
+  TrainingData data = load_training_data(job.recipe.data, job.recipe.batch, tools,
+                                         static_cast<uint64_t>(job.recipe.seed));
+  job.check_data(data);
+  return data;
 }
 
 void write_data_report(const TrainingData& data, const RunFolder& folder) {
@@ -48,7 +66,8 @@ void write_data_report(const TrainingData& data, const RunFolder& folder) {
 }
 
 // What a resumed run must still find unchanged.
-Json input_digests(const TrainingJob& job, const TrainingData& data, DigestCache& digests) {
+Json input_digests(const TrainingJob& job, const TrainingData& data) {
+  DigestCache digests;
   Json inputs = Json::object();
   for (const ParentModel& parent : job.parents) inputs[parent.role] = digests.folder(parent.folder);
   for (const SourceReport& report : data.reports()) {
@@ -92,7 +111,9 @@ void save_result(const TrainingJob& job, const TrainingData& data, const RunFold
   const bool adapted = job.recipe.method == TrainMethod::kLora;
   if (adapted) {
     AtomicFolder out(folder.adapter(), AtomicFolder::Existing::kReplace);
-    save_adapter(out.path(), model, lora_config(lora), base.string());
+    LoraConfig config = lora_config(lora);
+    config.base_model = base.string();
+    save_adapter(out.path(), model, config);
     write_lineage_into(out.path(), job, data, summary);
     out.commit();
     merge_lora(model);
@@ -108,7 +129,7 @@ void save_result(const TrainingJob& job, const TrainingData& data, const RunFold
 void print_summary(const CommandLine& line, const Json& summary) {
   if (print_json_if_asked(line, summary)) return;
   for (const auto& [key, value] : summary.items()) {
-    if (key == "evaluations") continue;
+    if (key == "evaluations" || key == "inputs") continue;
     std::string name = key;
     name.resize(20, ' ');
     std::cout << name << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
@@ -125,8 +146,7 @@ std::vector<HeldOutSet> held_out_sets(const TrainingData& data) {
 }
 
 int train(const CommandLine& line, const TrainingJob& job, const RunFolder& folder) {
-  const TrainingData data = open_data(job.recipe, job.parents.front().folder);
-  job.check_data(data);
+  const TrainingData data = open_data(job);
   write_data_report(data, folder);
   const LoadOptions options{
       .dtype = job.recipe.dtype == TrainDtype::kBFloat16 ? at::kBFloat16 : at::kFloat,
@@ -134,14 +154,14 @@ int train(const CommandLine& line, const TrainingJob& job, const RunFolder& fold
   Transformer model = job.load_trained(options);
   const std::unique_ptr<Objective> objective = job.make_objective(options);
   const PlannedSteps steps(data.plan);
-  DigestCache digests;
+  const Json inputs = input_digests(job, data);
   Trainer trainer({.model = model,
                    .objective = *objective,
                    .steps = steps,
                    .held_out = held_out_sets(data),
                    .recipe = job.recipe,
                    .folder = folder,
-                   .inputs = input_digests(job, data, digests)});
+                   .inputs = inputs});
   if (trainer.run() == RunEnd::kStopped) {
     log_info("train", cat("stopped after step ", trainer.progress().step,
                           "; run the same command again to go on"));
@@ -150,8 +170,22 @@ int train(const CommandLine& line, const TrainingJob& job, const RunFolder& fold
   Json summary = trainer.summary();
   save_result(job, data, folder, model, summary);
   summary["output"] = folder.path().string();
+  summary["inputs"] = inputs;
   folder.finish(summary);
   if (!job.recipe.checkpoint.keep_finished) trainer.remove_checkpoints();
+  print_summary(line, summary);
+  return kExitOk;
+}
+
+int report_finished(const CommandLine& line, const TrainingJob& job, const Json& summary) {
+  const std::string folder = job.recipe.output;
+  const auto differences =
+      differing_keys(summary.value("inputs", Json::object()), input_digests(job, open_data(job)));
+  if (!differences.empty())
+    throw Error({.what = "what the finished run has read is not the same now: " + differences[0],
+                 .where = folder,
+                 .hint = "choose another output, or remove this folder to train again"});
+  log_info("train", folder + " is a finished run of this recipe");
   print_summary(line, summary);
   return kExitOk;
 }
@@ -159,19 +193,14 @@ int train(const CommandLine& line, const TrainingJob& job, const RunFolder& fold
 }  // namespace
 
 int run_training(const CommandLine& line, const TrainingJob& job) {
-  check_context(job);
-  check_trainable(job);
-  job.check_models();
+  check_job(job);
   if (line.has("--check")) {
+    fitting_text_tools(job.parents.front().folder);
     if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
     return kExitOk;
   }
   const RunFolder folder(job.recipe.output, job.resolved);
-  if (const auto summary = folder.summary()) {
-    log_info("train", folder.path().string() + " is a finished run of this recipe");
-    print_summary(line, *summary);
-    return kExitOk;
-  }
+  if (const auto summary = folder.summary()) return report_finished(line, job, *summary);
   set_compute_threads(static_cast<int>(job.recipe.threads));
   return train(line, job, folder);
 }

@@ -36,6 +36,8 @@ struct TrainingJob {
   // The first is the one whose tokenizer and chat template are used and copied.
   std::vector<ParentModel> parents;
   std::function<void()> check_models = [] {};  // what can be known from configurations alone
+  // How many of the first parent's layers the trained model has.
+  std::function<int64_t(int64_t)> kept_layers = [](int64_t layers) { return layers; };
   std::function<void(const TrainingData&)> check_data = [](const TrainingData&) {};
   std::function<Transformer(const LoadOptions&)> load_trained;
   std::function<std::unique_ptr<Objective>(const LoadOptions&)> make_objective;

@@ -27,19 +27,44 @@ std::string one_line(const ErrorParts& parts) {
 Error::Error(ErrorParts parts, ExitCode code)
     : std::runtime_error(one_line(parts)), parts_(std::move(parts)), code_(code) {}
 
+namespace {
+
+// Bytes of the printable character that `text` starts with, in well-formed UTF-8 (RFC 3629); 0 for
+// a control character or a broken sequence.
+size_t character_bytes(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  const size_t count = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < count) return 0;
+  for (size_t i = 1; i < count; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const unsigned char second = byte(1);
+  const bool overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool surrogate = first == 0xed && second >= 0xa0;
+  const bool control = first == 0xc2 && second < 0xa0;
+  return overlong || surrogate || control || (first == 0xf4 && second >= 0x90) ? 0 : count;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
-  for (const char c : text.substr(0, limit)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
-      continue;
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t count = character_bytes(text.substr(at));
+    if (at + std::max<size_t>(count, 1) > limit) break;
+    if (count > 0) {
+      out += text.substr(at, count);
+    } else {
+      char escaped[5];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(text[at]));
+      out += escaped;
     }
-    char escaped[5];
-    std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
-    out += escaped;
+    at += std::max<size_t>(count, 1);
   }
-  if (text.size() > limit) out += "…";
+  if (at < text.size()) out += "…";
   return out;
 }
 

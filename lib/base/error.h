@@ -61,7 +61,8 @@ std::string cat(const Parts&... parts) {
   return out.str();
 }
 
-// Text from outside, safe to print on one line: control characters escaped, cut to `limit` bytes.
+// Text from outside, safe to print on one line: control characters and bytes that are no UTF-8
+// escaped, cut to `limit` bytes of `text`.
 std::string printable(std::string_view text, size_t limit = 80);
 
 // The entry of `names` closest to `name` in edit distance, or "" when none is close.

@@ -126,6 +126,25 @@ void write_json(const fs::path& path, const Json& value) {
   write_file_atomic(path, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+namespace {
+
+void add_leaves(const Json& value, const std::string& key, std::map<std::string, Json>& out) {
+  if (!value.is_structured() || value.empty()) {
+    out[key] = value;
+    return;
+  }
+  for (const auto& [name, member] : value.items())
+    add_leaves(member, key.empty() ? name : cat(key, ".", name), out);
+}
+
+}  // namespace
+
+std::map<std::string, Json> flatten_json(const Json& value) {
+  std::map<std::string, Json> leaves;
+  add_leaves(value, "", leaves);
+  return leaves;
+}
+
 void json_missing(const std::string& key, const std::string& where) {
   throw Error({.what = "key '" + key + "' is missing", .where = where});
 }

@@ -2,6 +2,7 @@
 // JSON from outside, with a place in every error. Objects keep the order of the file.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ template <class T>
 T json_get(const Json& object, const std::string& key, const std::string& where);
 template <class T>
 T json_get(const Json& object, const std::string& key, T fallback, const std::string& where);
+
+// Every leaf under its dotted key ("sources.0.path"); empty lists and objects are leaves too.
+std::map<std::string, Json> flatten_json(const Json& value);
 
 [[noreturn]] void json_missing(const std::string& key, const std::string& where);
 [[noreturn]] void json_wrong_type(const Json& value, const std::string& key, const char* expected,

@@ -39,6 +39,7 @@ void emit(LogLevel level, const char* area, const std::string& message) {
 
 void set_log_level(LogLevel level) { g_level = level; }
 void set_log_format(LogFormat format) { g_format = format; }
+LogFormat log_format() { return g_format; }
 bool log_is_for_people() { return g_level <= LogLevel::kInfo && g_format == LogFormat::kText; }
 void log_debug(const char* area, const std::string& message) {
   emit(LogLevel::kDebug, area, message);

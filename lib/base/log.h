@@ -12,6 +12,7 @@ enum class LogFormat { kText, kJson };
 
 void set_log_level(LogLevel level);
 void set_log_format(LogFormat format);
+LogFormat log_format();
 // Whether information is shown, and as text: a progress bar may be drawn.
 bool log_is_for_people();
 

@@ -40,16 +40,18 @@ std::string rate_text(double rate, const std::string& unit) {
 
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total, std::string unit)
+Progress::Progress(std::string label, int64_t total, std::string unit, int64_t done)
     : label_(std::move(label)),
       unit_(std::move(unit)),
       total_(total),
+      first_(done),
+      done_(done),
       terminal_(log_is_for_people() && ::isatty(STDERR_FILENO) != 0),
       start_(Clock::now()),
       drawn_(start_) {}
 
 Progress::~Progress() {
-  if (done_ > 0) draw(true);
+  if (done_ > first_) draw(true);
 }
 
 void Progress::advance_to(int64_t done) {
@@ -64,7 +66,7 @@ void Progress::advance_to(int64_t done) {
 
 void Progress::draw(bool last) {
   const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_ - first_) / seconds : 0;
   std::string line = label_ + " " + with_commas(done_);
   if (total_ > 0) {
     line += "/" + with_commas(total_) + " (" + std::to_string(100 * done_ / total_) + " %)";

@@ -13,8 +13,9 @@ namespace gradus {
 
 class Progress {
  public:
-  // `unit` is what is counted ("tokens", "steps", "bytes"); total 0 means unknown.
-  Progress(std::string label, int64_t total, std::string unit);
+  // `unit` is what is counted ("tokens", "steps", "bytes"); total 0 means unknown. `done` were done
+  // before: they count as progress, not in the rate.
+  Progress(std::string label, int64_t total, std::string unit, int64_t done = 0);
   ~Progress();
 
   void advance(int64_t amount = 1) { advance_to(done_ + amount); }
@@ -26,7 +27,7 @@ class Progress {
   void draw(bool last);
 
   std::string label_, unit_, note_;
-  int64_t total_, done_ = 0;
+  int64_t total_, first_, done_;
   bool terminal_;
   std::chrono::steady_clock::time_point start_, drawn_;
 };

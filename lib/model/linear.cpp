@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/linear.h"
 
-#include <ATen/TensorOperators.h>
-
 #include "tensor/ops.h"
 
 namespace gradus {
 namespace {
 
-// The adapters' contributions, added to y at the rows of their parts. The scale goes to the narrow
-// product in the middle, where it costs nothing.
+// The adapters' contributions, added to y at the rows of their parts.
 at::Tensor add_lora(const Linear& layer, const at::Tensor& x, const at::Tensor& y) {
   std::vector<ops::ColumnUpdate> updates;
   for (size_t part = 0; part < layer.lora.size(); ++part) {
-    const LoraPair& pair = layer.lora[part];
-    if (!pair.a.defined()) continue;
-    const at::Tensor narrow = ops::linear(x, pair.a, {}) * pair.scale;  // [T, r]
-    updates.push_back({layer.first_row(part), ops::linear(narrow, pair.b, {})});
+    if (!layer.lora[part].a.defined()) continue;
+    const int64_t first = layer.first_row(part), rows = layer.parts[part].rows;
+    const auto part_of = [&](const at::Tensor& tensor) {
+      return tensor.defined() ? tensor.narrow(0, first, rows) : tensor;
+    };
+    const LoraBase base{part_of(layer.weight), part_of(layer.bias), y.narrow(1, first, rows)};
+    updates.push_back({first, lora_update(layer.lora[part], x, base)});
   }
   return ops::add_to_columns(y, updates);
 }

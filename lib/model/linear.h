@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "model/lora_pair.h"
 #include "tensor/quantized.h"
 
 namespace gradus {
@@ -18,12 +19,6 @@ namespace gradus {
 struct LinearPart {
   std::string name;
   int64_t rows = 0;
-};
-
-// y += scale · B (A x) on one part (Hu et al. 2021). a [r, K], b [rows, r].
-struct LoraPair {
-  at::Tensor a, b;
-  double scale = 1.0;
 };
 
 struct Linear {

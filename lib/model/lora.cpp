@@ -4,22 +4,19 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/rng.h"
-#include "model/folder.h"
 
 namespace gradus {
 namespace {
-
-constexpr const char* kPrefix = "base_model.model.";
 
 std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
@@ -37,14 +34,74 @@ at::Tensor initial_a(int64_t rank, int64_t columns, uint64_t seed, const std::st
   return a;
 }
 
-bool is_target(const LoraConfig& config, const std::string& name) {
-  return std::find(config.target_modules.begin(), config.target_modules.end(), last_part(name)) !=
-         config.target_modules.end();
+LoraPair new_pair(const AdaptablePart& at, const Transformer& model, const LoraRules& rules,
+                  uint64_t seed) {
+  const auto& [name, rows] = at.name();
+  const auto options = at::TensorOptions().dtype(model.dtype()).device(model.device());
+  const int64_t rank = rules.rank(name);
+  return {.a = initial_a(rank, at.layer.in_features, seed, name).to(options),
+          .b = at::zeros({rows, rank}, options),
+          .scale = rules.scale(name),
+          .magnitude = {}};
 }
 
-at::Tensor merged_rows(const at::Tensor& rows, const LoraPair& pair) {
-  return rows.to(at::kFloat) +
-         at::matmul(pair.b.to(at::kFloat), pair.a.to(at::kFloat)) * pair.scale;
+[[noreturn]] void matches_nothing(const std::string& key, const std::string& name,
+                                  const std::set<std::string>& known) {
+  std::string list;
+  for (const std::string& other : known) list += (list.empty() ? "" : ", ") + other;
+  throw Error({.what = key + " '" + printable(name) + "' matches nothing in the model",
+               .expected = "some of " + list});
+}
+
+// A name that matches nothing is a typing error, and would silently train less.
+void check_targets(Transformer& model, const LoraConfig& config) {
+  std::set<std::string> known;
+  std::vector<std::string> modules;
+  for_each_adaptable(model, [&](const AdaptablePart& at) {
+    modules.push_back(at.name().name);
+    known.insert(last_part(at.name().name));
+  });
+  for (const std::string& target : config.target_modules) {
+    const bool found = std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
+      return module == target || module.ends_with("." + target);
+    });
+    if (!found) matches_nothing("adapter target", target, known);
+  }
+}
+
+// Parts of one product are one leaf, so they are trained together or not at all.
+void check_saved(const Transformer& model, const LoraConfig& config, const LoraRules& rules) {
+  std::set<std::string> known;
+  std::vector<std::string> modules;
+  for (const NamedTensor& named : model.named_tensors()) {
+    modules.push_back(named.name.substr(0, named.name.rfind('.')));
+    known.insert(last_part(modules.back()));
+  }
+  for (const std::string& name : config.modules_to_save) {
+    const bool found = std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
+      return module.ends_with(name) || module.find(name + ".") != std::string::npos;
+    });
+    if (!found) matches_nothing("modules_to_save", name, known);
+  }
+  std::map<const void*, int64_t> missing;
+  std::map<const void*, std::string> name_of;
+  for (const NamedTensor& named : saved_tensors(model, rules)) {
+    const void* leaf = named.leaf.unsafeGetTensorImpl();
+    missing.emplace(leaf, named.leaf.numel()).first->second -= named.tensor.numel();
+    name_of[leaf] = named.name;
+  }
+  for (const auto& [leaf, count] : missing) {
+    if (count == 0) continue;
+    throw Error({.what = name_of[leaf] + " runs as one product with others",
+                 .where = "modules_to_save",
+                 .hint = "name all of them or none"});
+  }
+}
+
+void untie_if_saved(Transformer& model, const LoraRules& rules) {
+  if (rules.is_saved(embedding_module(model) + ".weight") ||
+      rules.is_saved(model.output.parts[0].name + ".weight"))
+    model.untie_output();
 }
 
 void merge_layer(Linear& layer) {
@@ -56,142 +113,98 @@ void merge_layer(Linear& layer) {
                    .where = layer.parts[part].name});
     at::Tensor rows =
         layer.weight.detach().narrow(0, layer.first_row(part), layer.parts[part].rows);
-    rows.copy_(merged_rows(rows, pair));
+    rows.copy_(merged_weight(rows, pair));
   }
   layer.lora.clear();
 }
 
-LoraConfig read_adapter_config(const fs::path& folder) {
-  const fs::path path = folder / "adapter_config.json";
-  const Json json = read_json(path);
-  const std::string where = path.string();
-  LoraConfig config;
-  const auto type = json_get<std::string>(json, "peft_type", where);
-  if (type != "LORA")
-    throw Error({.what = "adapter type is not supported",
-                 .where = where,
-                 .expected = "LORA",
-                 .found = printable(type)});
-  for (const char* key : {"use_dora", "fan_in_fan_out"}) {
-    if (json_get<bool>(json, key, false, where))
-      throw Error({.what = cat("adapter option '", key, "' is not supported"), .where = where});
-  }
-  for (const char* key : {"rank_pattern", "alpha_pattern"}) {
-    if (json.contains(key) && !json.at(key).is_null() && !json.at(key).empty())
-      throw Error({.what = cat("adapter option '", key, "' is not supported"), .where = where});
-  }
-  config.rank = json_get<int64_t>(json, "r", where);
-  config.alpha = json_get<double>(json, "lora_alpha", where);
-  config.rank_stabilised = json_get<bool>(json, "use_rslora", false, where);
-  const Json targets = json_get<Json>(json, "target_modules", where);
-  if (!targets.is_array() || config.rank < 1 || config.rank > 65536) {
-    throw Error({.what = "adapter configuration is not usable",
-                 .where = where,
-                 .expected = "a list target_modules and a rank from 1 to 65536"});
-  }
-  for (const Json& target : targets) {
-    if (!target.is_string()) json_wrong_type(target, "target_modules", "a list of names", where);
-    config.target_modules.push_back(target.get<std::string>());
-  }
-  return config;
+void merge_embedding(Transformer& model) {
+  if (!model.embedding_lora.a.defined()) return;
+  at::Tensor rows = model.embedding.detach().t();  // [D, V], as B A is
+  rows.copy_(merged_weight(rows, model.embedding_lora));
+  model.embedding_lora = {};
 }
 
 }  // namespace
 
-double LoraConfig::scale() const {
-  const auto r = static_cast<double>(rank);
-  return alpha / (rank_stabilised ? std::sqrt(r) : r);
+LoraPair& AdaptablePart::pair() const {
+  layer.lora.resize(layer.parts.size());
+  return layer.lora[part];
+}
+
+void for_each_adaptable(Transformer& model,
+                        const std::function<void(const AdaptablePart&)>& visit) {
+  bool output_seen = false;
+  const auto visit_parts = [&](Linear& layer) {
+    const bool is_output = &layer == &model.output;
+    output_seen |= is_output;
+    for (size_t part = 0; part < layer.parts.size(); ++part)
+      visit({layer, part, is_output ? ModuleKind::kOutput : ModuleKind::kLinear});
+  };
+  model.for_each_linear(visit_parts);
+  if (!output_seen) visit_parts(model.output);
+}
+
+std::string embedding_module(const Transformer& model) {
+  for (const NamedTensor& named : model.named_tensors()) {
+    if (named.leaf.is_same(model.embedding)) return named.name.substr(0, named.name.rfind('.'));
+  }
+  throw std::logic_error("the embedding has no name");
 }
 
 void attach_lora(Transformer& model, const LoraConfig& config, uint64_t seed) {
-  std::set<std::string> unmatched(config.target_modules.begin(), config.target_modules.end()),
-      known;
-  model.for_each_linear([&](Linear& layer) {
-    for (size_t part = 0; part < layer.parts.size(); ++part) {
-      const std::string& name = layer.parts[part].name;
-      known.insert(last_part(name));
-      if (!is_target(config, name)) continue;
-      unmatched.erase(last_part(name));
-      layer.lora.resize(layer.parts.size());
-      const auto options = at::TensorOptions().dtype(model.dtype()).device(model.device());
-      layer.lora[part] = {initial_a(config.rank, layer.in_features, seed, name).to(options),
-                          at::zeros({layer.parts[part].rows, config.rank}, options),
-                          config.scale()};
-    }
+  const at::NoGradGuard no_gradients;
+  const LoraRules rules(config, "adapter");
+  check_targets(model, config);
+  if (rules.is_target(embedding_module(model), ModuleKind::kEmbedding))
+    throw Error({.what = std::string("an adapter of the embedding cannot be trained"),
+                 .hint = "train the embedding itself: modules_to_save: [embed_tokens]"});
+  check_saved(model, config, rules);
+  untie_if_saved(model, rules);
+  for_each_adaptable(model, [&](const AdaptablePart& at) {
+    if (!rules.is_target(at.name().name, at.kind)) return;
+    LoraPair& pair = at.pair() = new_pair(at, model, rules, seed);
+    if (!config.use_dora) return;
+    pair.magnitude = row_lengths(
+        at.layer.weight.detach().narrow(0, at.layer.first_row(at.part), at.name().rows));
   });
-  if (unmatched.empty()) return;
-  std::string list;
-  for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
-  throw Error(
-      {.what = "adapter target '" + printable(*unmatched.begin()) + "' matches no projection",
-       .expected = "some of " + list});
 }
 
 std::vector<NamedTensor> lora_tensors(const Transformer& model) {
   std::vector<NamedTensor> list;
-  model.for_each_linear([&](const Linear& layer) {
+  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    if (tensor.defined()) list.push_back({name, tensor.detach(), tensor});
+  };
+  const auto add_layer = [&](const Linear& layer) {
     for (size_t part = 0; part < layer.lora.size(); ++part) {
-      const LoraPair& pair = layer.lora[part];
-      if (!pair.a.defined()) continue;
-      list.push_back({layer.parts[part].name + ".lora_A.weight", pair.a.detach(), pair.a});
-      list.push_back({layer.parts[part].name + ".lora_B.weight", pair.b.detach(), pair.b});
+      const std::string& name = layer.parts[part].name;
+      add(name + ".lora_A.weight", layer.lora[part].a);
+      add(name + ".lora_B.weight", layer.lora[part].b);
+      add(name + ".lora_magnitude_vector", layer.lora[part].magnitude);
     }
+  };
+  for_each_adaptable(const_cast<Transformer&>(model), [&](const AdaptablePart& at) {
+    if (at.part == 0) add_layer(at.layer);
   });
+  if (!model.embedding_lora.a.defined()) return list;
+  add(embedding_module(model) + ".lora_embedding_A", model.embedding_lora.a);
+  add(embedding_module(model) + ".lora_embedding_B", model.embedding_lora.b);
+  return list;
+}
+
+std::vector<NamedTensor> saved_tensors(const Transformer& model, const LoraRules& rules) {
+  std::vector<NamedTensor> list = model.named_tensors();
+  std::erase_if(list, [&](const NamedTensor& named) { return !rules.is_saved(named.name); });
   return list;
 }
 
 void merge_lora(Transformer& model) {
   const at::NoGradGuard no_gradients;
-  model.for_each_linear([](Linear& layer) { merge_layer(layer); });
-}
-
-void save_adapter(const fs::path& folder, const Transformer& model, const LoraConfig& config,
-                  const std::string& base_model) {
-  std::vector<at::Tensor> keep;
-  std::vector<TensorToWrite> tensors;
-  for (const NamedTensor& named : lora_tensors(model)) {
-    keep.push_back(named.tensor.to(at::kCPU).contiguous());
-    tensors.push_back(tensor_to_write(kPrefix + named.name, keep.back()));
-  }
-  write_safetensors(folder / "adapter_model.safetensors", tensors);
-  write_json(folder / "adapter_config.json", Json{{"peft_type", "LORA"},
-                                                  {"task_type", "CAUSAL_LM"},
-                                                  {"base_model_name_or_path", base_model},
-                                                  {"r", config.rank},
-                                                  {"lora_alpha", config.alpha},
-                                                  {"lora_dropout", 0.0},
-                                                  {"use_rslora", config.rank_stabilised},
-                                                  {"target_modules", config.target_modules},
-                                                  {"bias", "none"},
-                                                  {"inference_mode", true}});
-}
-
-LoraConfig load_adapter(Transformer& model, const fs::path& folder) {
-  const LoraConfig config = read_adapter_config(folder);
-  attach_lora(model, config, 0);
-  const SafetensorsFile file(folder / "adapter_model.safetensors");
-  const at::NoGradGuard no_gradients;
-  size_t used = 0;
-  for (const NamedTensor& named : lora_tensors(model)) {
-    const std::string name = kPrefix + named.name, where = file.path().string() + ": " + name;
-    const StoredTensor& stored = file.at(name);
-    if (stored.shape != named.tensor.sizes().vec()) {
-      throw Error({.what = "adapter tensor has the wrong shape",
-                   .where = where,
-                   .expected = c10::str(named.tensor.sizes()),
-                   .found = c10::str(c10::IntArrayRef(stored.shape))});
-    }
-    at::Tensor target = named.tensor;
-    target.copy_(view_of(stored, where));
-    check_finite(target, where);
-    ++used;
-  }
-  if (used != file.names().size()) {
-    throw Error({.what = cat(file.names().size() - used,
-                             " adapter tensor(s) match no projection of the model"),
-                 .where = file.path().string()});
-  }
-  return config;
+  if (model.embedding_lora.a.defined() || !model.output.lora.empty()) model.untie_output();
+  for_each_adaptable(model, [](const AdaptablePart& at) {
+    if (at.part == 0) merge_layer(at.layer);
+  });
+  merge_embedding(model);
 }
 
 }  // namespace gradus

@@ -1,40 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// Low-rank adapters (Hu et al. 2021; rsLoRA: Kalajdzievski 2023), stored as PEFT stores them:
-// adapter_config.json and adapter_model.safetensors.
+// Low-rank adapters on a model in memory (LoRA: Hu et al. 2021; rsLoRA: Kalajdzievski 2023; DoRA:
+// Liu et al. 2024).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "base/files.h"
+#include "model/formats/lora_config.h"
 #include "model/transformer.h"
 
 namespace gradus {
 
-struct LoraConfig {
-  int64_t rank = 16;
-  double alpha = 32;
-  bool rank_stabilised = false;  // scale alpha/sqrt(rank) in place of alpha/rank
-  // Last parts of projection names: "q_proj", "down_proj", …, "lm_head".
-  std::vector<std::string> target_modules;
+// One part of a projection: layer.parts[part].
+struct AdaptablePart {
+  Linear& layer;
+  size_t part;
+  ModuleKind kind;
 
-  double scale() const;
+  const LinearPart& name() const { return layer.parts[part]; }
+  LoraPair& pair() const;  // made undefined where there was none
 };
+// Every projection's parts, the output's too when it shares the embedding.
+void for_each_adaptable(Transformer& model, const std::function<void(const AdaptablePart&)>& visit);
+// "model.embed_tokens": what files call the embedding, without ".weight".
+std::string embedding_module(const Transformer& model);
 
-// Adds adapters to every projection whose name ends in a target: A Kaiming-uniform from `seed`, B
-// zero, so that the model's output is unchanged. Throws when a target matches no projection.
+// New adapters for the projections that the configuration names: A Kaiming-uniform from `seed`, B
+// zero, magnitudes the rows' lengths, so that the model's output is unchanged. An output projection
+// that shares a weight with the embedding gets its own when one of the two is in modules_to_save.
+// Throws when a name matches nothing, and for adapters of embeddings.
 void attach_lora(Transformer& model, const LoraConfig& config, uint64_t seed);
 
-// The adapters' tensors, named as in adapter_model.safetensors without "base_model.model.".
+// What an adapter file holds, named as there without "base_model.model.": the adapters' tensors,
+// and the base's own tensors of modules_to_save. `rules` decides about the latter only.
 std::vector<NamedTensor> lora_tensors(const Transformer& model);
+std::vector<NamedTensor> saved_tensors(const Transformer& model, const LoraRules& rules);
 
-// W += scale · B A for every adapter, computed in fp32 and rounded once; the adapters are removed.
+// Every adapter becomes part of its weight, computed in fp32 and rounded once; the adapters are
+// removed. An output projection that shares a weight with the embedding gets its own when one of
+// the two is adapted.
 void merge_lora(Transformer& model);
-
-// adapter_config.json and adapter_model.safetensors into an existing folder.
-void save_adapter(const fs::path& folder, const Transformer& model, const LoraConfig& config,
-                  const std::string& base_model);
-// Attaches a saved adapter; every tensor must fit and be used.
-LoraConfig load_adapter(Transformer& model, const fs::path& folder);
 
 }  // namespace gradus

@@ -114,7 +114,8 @@ bool requires_gradient(const Tensor& tensor) { return tensor.defined() && tensor
 bool is_trained(const Linear& layer) {
   return requires_gradient(layer.weight) || requires_gradient(layer.bias) ||
          std::any_of(layer.lora.begin(), layer.lora.end(), [](const LoraPair& pair) {
-           return requires_gradient(pair.a) || requires_gradient(pair.b);
+           return requires_gradient(pair.a) || requires_gradient(pair.b) ||
+                  requires_gradient(pair.magnitude);
          });
 }
 
@@ -180,10 +181,24 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   inverse_frequencies_ = rope_inverse_frequencies(config_).to(device);
 }
 
+// The columns of the adapter's A belong to tokens: A x is a look-up too.
+Tensor Transformer::embed(const Tensor& ids) const {
+  const Tensor x = at::embedding(embedding, ids);
+  if (!embedding_lora.a.defined()) return x;
+  const Tensor narrow = at::embedding(embedding_lora.a.t(), ids) * embedding_lora.scale;
+  return x + ops::linear(narrow, embedding_lora.b, {}).to(x.scalar_type());
+}
+
+void Transformer::untie_output() {
+  if (!config_.tie_word_embeddings) return;
+  config_.tie_word_embeddings = false;
+  output.weight = embedding.detach().clone();
+}
+
 Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                             Attention& attention) const {
   const Rotary rotary = rotary_tables(positions, inverse_frequencies_);
-  Tensor x = at::embedding(embedding, ids);  // [T, D]
+  Tensor x = embed(ids);  // [T, D]
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto layer = [this, i, &attention, rotary](const Tensor& input) {
       const Tensor mixed = input + attention_block(config_, layers_[i], static_cast<int64_t>(i),

@@ -58,11 +58,17 @@ class Transformer {
   std::vector<DecoderLayer>& layers() { return layers_; }
   const std::vector<DecoderLayer>& layers() const { return layers_; }
 
-  at::Tensor embedding;   // [V, D]
-  at::Tensor final_norm;  // [D]
-  Linear output;          // lm_head; shares `embedding` when tied
+  // Gives a tied output projection a weight of its own, equal to the embedding.
+  void untie_output();
+
+  at::Tensor embedding;     // [V, D]
+  LoraPair embedding_lora;  // a [r, V], b [D, r]; undefined without an adapter
+  at::Tensor final_norm;    // [D]
+  Linear output;            // lm_head; shares `embedding` when tied
 
  private:
+  at::Tensor embed(const at::Tensor& ids) const;
+
   ModelConfig config_;
   c10::ScalarType dtype_;
   c10::Device device_;

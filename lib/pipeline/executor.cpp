@@ -307,11 +307,26 @@ bool Executor::run_stage(size_t position, StageResult& stage_result, PipelineRes
   return true;
 }
 
+// Before any stage runs: hours may lie between the first and the one that would be refused.
+void Executor::require_own_outputs() const {
+  std::string problems;
+  for (size_t i = 0; i < pipeline_.stages.size(); ++i) {
+    if (!selected(i)) continue;
+    try {
+      StageState(pipeline_.out, pipeline_.stages[i]).require_own_outputs();
+    } catch (const Error& error) {
+      problems += (problems.empty() ? "" : "\n") + std::string(error.what());
+    }
+  }
+  if (!problems.empty()) throw Error(problems);
+}
+
 PipelineResult Executor::run(const std::function<void(size_t, bool)>& before_stage) {
   fs::create_directories(pipeline_.out);
   const FolderLock lock(pipeline_.out);
   PipelineResult result;
   for (const Stage& stage : pipeline_.stages) result.stages.push_back(start_result(stage));
+  require_own_outputs();
   for (size_t i = 0; i < pipeline_.stages.size(); ++i) {
     StageResult& stage_result = result.stages[i];
     if (!selected(i)) {
@@ -351,6 +366,7 @@ StageResult Executor::check_stage(const Stage& stage, const fs::path& scratch,
 }
 
 PipelineResult Executor::check() {
+  require_own_outputs();
   const TemporaryFolder scratch;  // a check leaves nothing behind
   PipelineResult result;
   for (size_t i = 0; i < pipeline_.stages.size() && stop_signal() == 0; ++i)

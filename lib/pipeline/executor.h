@@ -78,6 +78,7 @@ class Executor {
   bool selected(size_t position) const;
   Judgement judge(size_t position);
   void judge_outputs(const Stage& stage, Judgement& judgement);
+  void require_own_outputs() const;
   std::string missing_input(const Stage& stage) const;
   NamedDigests output_digests(const Stage& stage);
   StageResult start_result(const Stage& stage) const;

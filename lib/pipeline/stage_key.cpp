@@ -7,25 +7,13 @@
 namespace gradus {
 namespace {
 
-void flatten(const Json& value, const std::string& key, std::map<std::string, Json>& flat) {
-  if (value.is_object() && !value.empty()) {
-    for (const auto& [name, member] : value.items()) flatten(member, join_key(key, name), flat);
-  } else if (value.is_array() && !value.empty()) {
-    for (size_t i = 0; i < value.size(); ++i)
-      flatten(value[i], join_key(key, std::to_string(i)), flat);
-  } else {
-    flat[key] = value;
-  }
-}
-
 // The name of an input counts (its ending tells the format), the folder it lies in does not.
 std::string input_text(const std::string& path) {
   return is_remote(path) ? path : "<input>/" + normal_path(path).filename().string();
 }
 
 Json recipe_part(const Stage& stage) {
-  std::map<std::string, Json> flat;
-  flatten(stage.recipe.values, "", flat);
+  std::map<std::string, Json> flat = flatten_json(stage.recipe.values);
   for (const PathField& field : stage.inputs) flat[field.key] = input_text(field.path);
   for (const PathField& field : stage.outputs) flat[field.key] = "<output>";
   for (const PathField& field : stage.recipe.paths) {

@@ -97,6 +97,13 @@ void StageState::require_own(const PathField& output) const {
                .hint = "remove it, or choose another output"});
 }
 
+void StageState::require_own_outputs() const {
+  std::error_code ignored;
+  for (const PathField& output : stage_.outputs) {
+    if (fs::exists(normal_path(output.path), ignored)) require_own(output);
+  }
+}
+
 void StageState::wait_for_last_process() const {
   const fs::path path = folder_ / "child.pid";
   std::error_code ignored;
@@ -112,13 +119,12 @@ void StageState::write_started(const std::string& key, const Json& parts,
 
 bool StageState::prepare(const StageKey& key, Keep keep) const {
   wait_for_last_process();
+  require_own_outputs();
   std::error_code ignored;
   Json outputs = Json::object();
   for (const PathField& output : stage_.outputs) {
-    const fs::path path = normal_path(output.path);
-    if (fs::exists(path, ignored)) require_own(output);
     outputs[output.key] = recorded_path(output);
-    remove_temporaries(path);
+    remove_temporaries(normal_path(output.path));
   }
   const bool resumes = keep == Keep::kUnfinished && started_key() == key.digest && !done() &&
                        stage_.command.after_crash == AfterCrash::kResumes;

@@ -34,6 +34,10 @@ class StageState {
   // The key of an unfinished run.
   std::optional<std::string> started_key() const;
 
+  // Throws gradus::Error for an output that exists and that no earlier run of this stage is known
+  // to have made.
+  void require_own_outputs() const;
+
   // Makes the stage ready to run under `key`. Outputs of an unfinished run of the same key stay
   // when the command resumes; all others are removed, but only those that an earlier run of this
   // stage is known to have made: anything else is refused with gradus::Error. Returns whether the

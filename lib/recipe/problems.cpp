@@ -100,6 +100,7 @@ std::string unknown_name(const std::string& what, const std::string& name,
                          const std::vector<std::string>& known) {
   const std::string near = near_name(name, known);
   if (!near.empty()) return what + " (did you mean " + near + "?)";
+  if (known.empty()) return what + " (there is none)";
   return what + " (expected one of " + name_list(known) + ")";
 }
 

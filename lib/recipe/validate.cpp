@@ -2,6 +2,7 @@
 #include "recipe/validate.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -93,7 +94,10 @@ class Validator {
   InputPaths inputs_;
 };
 
-std::string number_text(double bound) { return cat(bound); }
+std::string number_text(double bound) {
+  const bool whole = std::abs(bound) < 1e12 && bound == std::floor(bound);
+  return whole ? cat(static_cast<int64_t>(bound)) : cat(bound);
+}
 
 }  // namespace
 

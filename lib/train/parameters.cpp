@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -38,8 +39,12 @@ std::vector<std::string> trained_prefixes(const FreezeRecipe& recipe, const Mode
 
 std::vector<NamedTensor> trained_tensors(Transformer& model, const TrainingRecipe& recipe) {
   if (recipe.method == TrainMethod::kLora) {
-    attach_lora(model, lora_config(recipe.lora_or_default()), static_cast<uint64_t>(recipe.seed));
-    return lora_tensors(model);
+    const LoraConfig config = lora_config(recipe.lora_or_default());
+    attach_lora(model, config, static_cast<uint64_t>(recipe.seed));
+    std::vector<NamedTensor> tensors = lora_tensors(model);
+    const auto saved = saved_tensors(model, LoraRules(config, "lora"));
+    tensors.insert(tensors.end(), saved.begin(), saved.end());
+    return tensors;
   }
   std::vector<NamedTensor> tensors = model.named_tensors();
   if (recipe.method == TrainMethod::kFull) return tensors;
@@ -73,11 +78,23 @@ std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tens
 
 }  // namespace
 
+void check_trained_parts(const TrainingRecipe& recipe, const ModelConfig& config) {
+  if (recipe.method == TrainMethod::kFreeze)
+    trained_prefixes(recipe.freeze.value_or(FreezeRecipe{}), config);
+}
+
 LoraConfig lora_config(const LoraRecipe& recipe) {
-  return {.rank = recipe.rank,
-          .alpha = recipe.alpha,
-          .rank_stabilised = recipe.rank_stabilised,
-          .target_modules = recipe.targets};
+  LoraConfig config{.rank = recipe.rank,
+                    .alpha = recipe.alpha,
+                    .use_rslora = recipe.use_rslora,
+                    .use_dora = recipe.use_dora,
+                    .target_modules = recipe.targets,
+                    .rank_pattern = {recipe.rank_pattern.begin(), recipe.rank_pattern.end()},
+                    .alpha_pattern = {recipe.alpha_pattern.begin(), recipe.alpha_pattern.end()},
+                    .modules_to_save = recipe.modules_to_save};
+  if (recipe.targets == std::vector<std::string>{"all-linear"})
+    config.target_pattern = std::exchange(config.target_modules, {}).front();
+  return config;
 }
 
 std::vector<TrainedParameter> choose_parameters(Transformer& model, const TrainingRecipe& recipe) {

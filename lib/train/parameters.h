@@ -30,6 +30,9 @@ struct TrainedParameter {
 
 LoraConfig lora_config(const LoraRecipe& recipe);
 
+// Throws gradus::Error when the recipe names layers that such a model does not have.
+void check_trained_parts(const TrainingRecipe& recipe, const ModelConfig& config);
+
 // Turns on gradients for what the recipe trains and off for the rest; method lora attaches the
 // adapters first. Throws gradus::Error for layers that the model does not have, and for quantised
 // models.

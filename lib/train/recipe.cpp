@@ -45,6 +45,15 @@ void FreezeRecipe::check(Problems& problems) const {
     problems.add("", "nothing would be trained: give last_layers, layers, embeddings or head");
 }
 
+void LoraRecipe::check(Problems& problems) const {
+  for (const std::string& target : targets) {
+    if (target == "all-linear" && targets.size() > 1)
+      problems.add("targets", "all-linear stands alone");
+    if (target.ends_with("lm_head"))
+      problems.add("targets", "lm_head has no adapter: train it whole, modules_to_save: [lm_head]");
+  }
+}
+
 void EvaluationRecipe::check(Problems& problems) const {
   if (early_stopping && best.empty())
     problems.add("early_stopping", "needs evaluation.best, the held-out set that it watches");

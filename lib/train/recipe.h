@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -91,18 +92,34 @@ struct LoraRecipe {
                                       "gate_proj", "up_proj", "down_proj"};
   int64_t rank = 16;
   double alpha = 32;
-  bool rank_stabilised = false;
+  bool use_rslora = false;
+  bool use_dora = false;
+  std::map<std::string, int64_t> rank_pattern = {};
+  std::map<std::string, double> alpha_pattern = {};
+  std::vector<std::string> modules_to_save = {};
   bool merge = true;
 
   template <class V>
   void visit(V& v) {
-    v("targets", targets, "projections that get an adapter", rule::non_empty,
-      rule::one_of({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}));
+    v("targets", targets,
+      "projections that get an adapter, by the end of their names; all-linear: every one but the "
+      "output's",
+      rule::non_empty);
     v("rank", rank, "rank of the adapters", rule::in_range(1, 65536));
     v("alpha", alpha, "the update is scaled by alpha / rank", rule::positive);
-    v("rank_stabilised", rank_stabilised, "scale by alpha / sqrt(rank) instead (rsLoRA)");
+    v("use_rslora", use_rslora, "scale by alpha / sqrt(rank) instead (rsLoRA)");
+    v("use_dora", use_dora, "learn the length of each weight row apart from its direction (DoRA)");
+    v("rank_pattern", rank_pattern,
+      "other ranks, by a regular expression for the end of the projection's name",
+      rule::in_range(1, 65536));
+    v("alpha_pattern", alpha_pattern, "other alphas, likewise", rule::positive);
+    v("modules_to_save", modules_to_save,
+      "modules that are trained whole beside the adapters, by the end of their names: "
+      "embed_tokens, "
+      "lm_head, norm");
     v("merge", merge, "also write the merged model, not only the adapter");
   }
+  void check(Problems& problems) const;
 };
 
 struct EarlyStoppingRecipe {

@@ -19,14 +19,11 @@ constexpr const char* kFreeKeys[] = {"output",
                                      "checkpoint.keep_finished",
                                      "peak_tflops"};
 
-void flatten(const Json& value, const std::string& key, std::map<std::string, Json>& out) {
-  if (value.is_null() || (value.is_structured() && value.empty())) return;  // as if not given
-  if (!value.is_structured()) {
-    out[key] = value;
-    return;
-  }
-  for (const auto& [name, member] : value.items())
-    flatten(member, key.empty() ? name : key + "." + name, out);
+// Nothing, an empty list and an empty section are as if not given.
+std::map<std::string, Json> given_values(const Json& value) {
+  auto values = flatten_json(value);
+  std::erase_if(values, [](const auto& entry) { return entry.second.empty(); });
+  return values;
 }
 
 bool is_free(const std::string& key) {
@@ -52,7 +49,6 @@ void refuse_other_recipe(const fs::path& path, const std::vector<std::string>& d
 // Before the lock, whose file a folder of something else must not get. recipe.yaml comes first in a
 // run and stays, so its absence after the look at the rest says that this is none.
 void refuse_foreign(const fs::path& path, const fs::path& kept) {
-  if (!fs::exists(path)) return;
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.') || is_temporary_name(name) || fs::exists(kept)) continue;
@@ -73,7 +69,9 @@ void remove_temporaries(const fs::path& path) {
 bool has_begun(const fs::path& path) {
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with('.') && name != "recipe.yaml" && name != "data_report.json") return true;
+    if (!name.starts_with('.') && !is_temporary_name(name) && name != "recipe.yaml" &&
+        name != "data_report.json")
+      return true;
   }
   return false;
 }
@@ -81,9 +79,7 @@ bool has_begun(const fs::path& path) {
 }  // namespace
 
 std::vector<std::string> differing_keys(const Json& before, const Json& now) {
-  std::map<std::string, Json> old_values, new_values;
-  flatten(before, "", old_values);
-  flatten(now, "", new_values);
+  auto old_values = given_values(before), new_values = given_values(now);
   std::set<std::string> keys;
   for (const auto& values : {old_values, new_values})
     for (const auto& entry : values) keys.insert(entry.first);
@@ -97,18 +93,22 @@ std::vector<std::string> differing_keys(const Json& before, const Json& now) {
   return lines;
 }
 
-RunFolder::RunFolder(const fs::path& path, const ResolvedText& recipe) : path_(path) {
+void RunFolder::check(const fs::path& path, const ResolvedText& recipe) {
+  if (!fs::exists(path)) return;
   const fs::path kept = path / "recipe.yaml";
   refuse_foreign(path, kept);
+  if (!has_begun(path)) return;
+  const auto differences = differing_keys(read_recipe(kept).json(), recipe.values);
+  if (!differences.empty()) refuse_other_recipe(path, differences);
+}
+
+RunFolder::RunFolder(const fs::path& path, const ResolvedText& recipe) : path_(path) {
+  check(path, recipe);
   fs::create_directories(path);
   lock_ = std::make_unique<FolderLock>(path);
   remove_temporaries(path);
-  if (!has_begun(path)) {
-    write_file_atomic(kept, recipe.yaml);
-    return;
-  }
-  const auto differences = differing_keys(read_recipe(kept).json(), recipe.values);
-  if (!differences.empty()) refuse_other_recipe(path, differences);
+  check(path, recipe);  // another process may have begun since
+  if (!has_begun(path)) write_file_atomic(path / "recipe.yaml", recipe.yaml);
 }
 
 std::optional<Json> RunFolder::summary() const {

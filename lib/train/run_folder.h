@@ -21,10 +21,12 @@ struct ResolvedText {
 
 class RunFolder {
  public:
+  // Throws gradus::Error when the folder holds something else than a run, or a run whose recipe
+  // differs in anything but where it lies and how often it saves; the keys that differ are named. A
+  // run that failed before its first step is taken over by any recipe. Changes nothing.
+  static void check(const fs::path& path, const ResolvedText& recipe);
   // Makes the folder, or opens the one of an earlier run of the same recipe. Throws gradus::Error
-  // when another process uses it, when it holds something else, or when its recipe differs in
-  // anything but where it lies and how often it saves; the keys that differ are named. A run that
-  // failed before its first step is taken over by any recipe.
+  // as check() does, and when another process uses the folder.
   RunFolder(const fs::path& path, const ResolvedText& recipe);
 
   const fs::path& path() const { return path_; }

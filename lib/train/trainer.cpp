@@ -55,7 +55,6 @@ Trainer::Trainer(TrainerParts parts)
                     : measured_peak_flops(parts_.model.dtype(), parts_.model.device());
   resume();
   metrics_ = std::make_unique<MetricsLog>(parts_.folder.path(), progress_.metrics);
-  first_step_ = progress_.step;
 }
 
 Trainer::~Trainer() = default;
@@ -76,7 +75,7 @@ void Trainer::resume() {
 }
 
 RunEnd Trainer::run() {
-  bar_ = std::make_unique<Progress>("training", parts_.steps.steps() - first_step_, "steps");
+  bar_ = std::make_unique<Progress>("training", parts_.steps.steps(), "steps", progress_.step);
   for (;;) {
     const bool evaluated = !evaluation_due() || evaluate();
     if (!evaluated || (stop_signal() != 0 && !finished())) {
@@ -195,7 +194,7 @@ void Trainer::record_step(const StepPlan& plan, double gradient_norm, double sec
                  {"memory_bytes", memory_in_use(parts_.model.device())}});
   bar_->note(cat("loss ", rounded(progress_.loss, "%.4f"), ", ", rounded(tokens_per_second, "%.0f"),
                  " tokens/s"));
-  bar_->advance_to(progress_.step - first_step_);
+  bar_->advance_to(progress_.step);
 }
 
 // False when a stop signal came before all sets were done; nothing is recorded then, and the

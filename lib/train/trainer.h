@@ -78,7 +78,6 @@ class Trainer {
   std::unique_ptr<Progress> bar_;
   FlopCounter flops_;
   double peak_flops_ = 0;
-  int64_t first_step_ = 0;   // of this process
   int64_t saved_step_ = -1;  // of the newest checkpoint
   std::chrono::steady_clock::time_point saved_at_;
 };

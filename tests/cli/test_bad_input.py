@@ -221,3 +221,9 @@ def test_chat_takes_special_tokens_where_training_does(gradus, tmp_path):
         (tmp_path / "cases.json").write_text(json.dumps(bad))
         result = gradus("tokenizer", "chat", "--model", folder, "--file", tmp_path / "cases.json")
         assert result.returncode == 1, (bad, result.stderr)
+
+
+def test_with_a_json_log_the_error_is_an_object_too(gradus, tmp_path):
+    result = gradus("model", "inspect", tmp_path / "absent", "--log-format", "json")
+    last = json.loads(result.stderr.splitlines()[-1])
+    assert result.returncode == 1 and last["level"] == "error" and "absent" in last["message"]

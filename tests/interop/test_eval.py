@@ -321,7 +321,9 @@ def test_a_second_run_gives_the_same_bytes_and_other_batches_the_same_numbers(
         assert (folder / "same" / name).read_bytes() == (folder / "out" / name).read_bytes()
 
 
-def test_gates_name_the_number_that_failed(gradus, evaluated, folder):
+@pytest.fixture(scope="module")
+def gated(gradus, evaluated, folder):
+    """The same evaluation with gates, compared with the first one: a finished process."""
     gates = [
         {"metric": "route.acc", "minimum": 0.0},
         {"metric": "ppl.token_perplexity", "maximum": 1.5, "name": "fluent"},
@@ -329,11 +331,14 @@ def test_gates_name_the_number_that_failed(gradus, evaluated, folder):
         {"metric": "model.weight_bytes", "maximum": 10},
         {"metric": "performance.decode_tokens_per_second", "minimum": 0.001},
     ]
-    done = gradus("eval", folder / "recipe.yaml", f"out={folder / 'gated'}",
+    return gradus("eval", folder / "recipe.yaml", f"out={folder / 'gated'}",
                   f"baselines={{first: {folder / 'out'}}}", f"gates={json.dumps(gates)}")
-    assert done.returncode == 4
-    assert "'fluent' refused: ppl.token_perplexity = " in done.stderr and "1.5" in done.stderr
-    assert "model.weight_bytes" in done.stderr and "choose.acc" not in done.stderr
+
+
+def test_gates_name_the_number_that_failed(gated, folder):
+    assert gated.returncode == 4
+    assert "'fluent' refused: ppl.token_perplexity = " in gated.stderr and "1.5" in gated.stderr
+    assert "model.weight_bytes" in gated.stderr and "choose.acc" not in gated.stderr
     _, _, results = read_out(folder / "gated")
     assert [gate["passed"] for gate in results["gates"]] == [True, False, True, False]
     performance = json.loads((folder / "gated" / "performance.json").read_text())
@@ -342,9 +347,7 @@ def test_gates_name_the_number_that_failed(gradus, evaluated, folder):
     assert same["difference"] == same["low"] == same["high"] == 0 and same["mcnemar_p"] == 1
 
 
-def test_compare_writes_one_table(gradus, evaluated, folder):
-    if not (folder / "gated").exists():
-        pytest.skip("needs the evaluation of the gates test")
+def test_compare_writes_one_table(gradus, gated, folder):
     out = folder / "report"
     done = gradus("compare", folder / "out", folder / "gated", "--out", out)
     assert done.returncode == 0, done.stderr

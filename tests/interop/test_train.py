@@ -200,6 +200,10 @@ def test_a_finished_run_is_not_repeated_and_other_recipes_are_refused(gradus, te
     assert (texts / "run" / "metrics.jsonl").read_bytes() == before
     other = gradus("pretrain-continue", path, "optimizer.lr=0.5")
     assert other.returncode == 1 and "optimizer.lr" in other.stderr
+    data = texts / "train.jsonl"
+    data.write_text(data.read_text() + '{"text": "one more"}\n')
+    changed = gradus("pretrain-continue", path)
+    assert changed.returncode == 1 and "is not the same now" in changed.stderr and "train.jsonl" in changed.stderr
 
 
 def test_a_second_process_on_the_same_run_is_refused(gradus, texts):
@@ -267,7 +271,7 @@ def test_sft_with_lora_learns_and_peft_reads_the_adapter(gradus, chats):
         "run",
         data=data_section(chats, chats / "chat.jsonl"),
         method="lora",
-        lora={"rank": 8, "alpha": 16, "rank_stabilised": True},
+        lora={"rank": 8, "alpha": 16, "use_rslora": True},
         batch={"tokens_per_step": 300, "epochs": 12},
         optimizer={"lr": 5e-3},
     )
@@ -346,5 +350,13 @@ def test_check_print_config_and_schema_touch_nothing(gradus, texts):
     assert "lr: 0.25" in printed
     assert json.loads(gradus("sft", "--schema").stdout)["properties"]["method"]
     assert not (texts / "run").exists()
+    layers = gradus("pretrain-continue", path, "--check", "method=freeze", "freeze={layers: [7]}")
+    assert layers.returncode == 1 and "freeze.layers" in layers.stderr and "found 7" in layers.stderr
+    device = gradus("pretrain-continue", path, "--check", "device=tpu")
+    assert device.returncode == 1 and "unknown device" in device.stderr
+    (texts / "foreign").mkdir()
+    (texts / "foreign" / "precious").write_text("x")
+    foreign = gradus("pretrain-continue", path, "--check", f"output={texts}/foreign")
+    assert foreign.returncode == 1 and "not a run folder" in foreign.stderr
     wrong = gradus("pretrain-continue", path, "optimizer.lrr=1", "batch.tokens_per_step=x")
     assert wrong.returncode == 1 and "lrr" in wrong.stderr and "tokens_per_step" in wrong.stderr

@@ -1,182 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte-pair encoding as the `tokenizers` package does it: the pair of neighbours with the lowest
-// rank is merged, the leftmost first, until no pair has a rank. Short pieces search a small array,
-// long ones use a heap (n log n), and the results of short pieces are remembered per thread.
+// Byte-pair encoding as the `tokenizers` package does it: by merging (bpe_merge.h), or, where
+// pieces are bytes and the merges allow it, in linear time (byte_bpe.h). The tokens of short pieces
+// of bytes are remembered per thread.
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>
-#include <queue>
+#include <mutex>
+#include <optional>
 
 #include "base/error.h"
-#include "base/hash.h"
+#include "text/tokenizer/bpe_merge.h"
+#include "text/tokenizer/byte_bpe.h"
 #include "text/tokenizer/byte_chars.h"
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/model.h"
+#include "text/tokenizer/word_cache.h"
 #include "text/unicode.h"
 
 namespace gradus {
 namespace {
 
-constexpr uint32_t kNoRank = UINT32_MAX;
-constexpr size_t kShortPiece = 96;  // symbols merged by searching an array
-constexpr size_t kCachedPieceBytes = 64;
-constexpr size_t kCacheSlots = 1 << 14;
-
-struct Merge {
-  uint32_t rank = kNoRank;
-  TokenId id = -1;
-};
-
-// (left id, right id) to merge, with open addressing.
-class MergeTable {
- public:
-  void reserve(size_t count) {
-    size_t slots = 16;
-    while (slots < count * 2) slots *= 2;
-    slots_.assign(slots, {});
-    shift_ = 64 - static_cast<int>(std::countr_zero(slots));
-  }
-
-  // A pair given twice keeps the later rank.
-  void set(TokenId left, TokenId right, Merge merge) {
-    Slot& slot = slots_[slot_of(key_of(left, right))];
-    slot = {key_of(left, right), merge};
-  }
-
-  Merge find(TokenId left, TokenId right) const {
-    return slots_[slot_of(key_of(left, right))].merge;
-  }
-
- private:
-  static constexpr uint64_t kFree = UINT64_MAX;
-  struct Slot {
-    uint64_t key = kFree;
-    Merge merge;
-  };
-
-  static uint64_t key_of(TokenId left, TokenId right) {
-    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-  }
-  size_t slot_of(uint64_t key) const {
-    const size_t mask = slots_.size() - 1;
-    size_t slot = (key * 0x9E3779B97F4A7C15ull) >> shift_;
-    while (slots_[slot].key != kFree && slots_[slot].key != key) slot = (slot + 1) & mask;
-    return slot;
-  }
-
-  std::vector<Slot> slots_;
-  int shift_ = 60;
-};
-
-// Merges at most kShortPiece symbols in place; returns how many are left.
-size_t merge_short(const MergeTable& table, Symbol* symbols, size_t count) {
-  std::array<Merge, kShortPiece> merges;  // of symbols i and i + 1
-  for (size_t i = 0; i + 1 < count; ++i) merges[i] = table.find(symbols[i].id, symbols[i + 1].id);
-  while (count > 1) {
-    size_t best = 0;
-    for (size_t i = 1; i + 1 < count; ++i) {
-      if (merges[i].rank < merges[best].rank) best = i;
-    }
-    if (merges[best].rank == kNoRank) break;
-    symbols[best] = {merges[best].id, symbols[best].bytes + symbols[best + 1].bytes};
-    --count;
-    std::move(symbols + best + 2, symbols + count + 1, symbols + best + 1);
-    std::move(merges.begin() + static_cast<int64_t>(best) + 1,
-              merges.begin() + static_cast<int64_t>(count),
-              merges.begin() + static_cast<int64_t>(best));
-    if (best + 1 < count) merges[best] = table.find(symbols[best].id, symbols[best + 1].id);
-    if (best > 0) merges[best - 1] = table.find(symbols[best - 1].id, symbols[best].id);
-  }
-  return count;
-}
-
-// The same for any length. Symbols form a linked list; a merged-away symbol has id -1.
-class LongMerge {
- public:
-  LongMerge(const MergeTable& table, std::vector<Symbol>& symbols, size_t begin)
-      : table_(table), symbols_(symbols), begin_(begin), count_(symbols.size() - begin) {}
-
-  void run() {
-    previous_.resize(count_);
-    next_.resize(count_);
-    for (size_t i = 0; i < count_; ++i) {
-      previous_[i] = i == 0 ? kNone : i - 1;
-      next_[i] = i + 1 == count_ ? kNone : i + 1;
-    }
-    for (size_t i = 0; i + 1 < count_; ++i) offer(i);
-    while (!queue_.empty()) {
-      const Candidate top = queue_.top();
-      queue_.pop();
-      apply(top);
-    }
-    std::erase_if(symbols_, [](const Symbol& symbol) { return symbol.id < 0; });
-  }
-
- private:
-  static constexpr size_t kNone = SIZE_MAX;
-  struct Candidate {
-    uint32_t rank;
-    size_t at;
-    TokenId id;
-    bool operator>(const Candidate& other) const {
-      return rank != other.rank ? rank > other.rank : at > other.at;
-    }
-  };
-
-  Symbol& symbol(size_t i) { return symbols_[begin_ + i]; }
-
-  void offer(size_t at) {
-    const Merge merge = table_.find(symbol(at).id, symbol(next_[at]).id);
-    if (merge.rank != kNoRank) queue_.push({merge.rank, at, merge.id});
-  }
-
-  void apply(const Candidate& top) {
-    const size_t right = symbol(top.at).id < 0 ? kNone : next_[top.at];
-    if (right == kNone) return;
-    if (table_.find(symbol(top.at).id, symbol(right).id).id != top.id) return;  // out of date
-    symbol(top.at) = {top.id, symbol(top.at).bytes + symbol(right).bytes};
-    symbol(right).id = -1;
-    next_[top.at] = next_[right];
-    if (next_[top.at] != kNone) {
-      previous_[next_[top.at]] = top.at;
-      offer(top.at);
-    }
-    if (previous_[top.at] != kNone) offer(previous_[top.at]);
-  }
-
-  const MergeTable& table_;
-  std::vector<Symbol>& symbols_;
-  size_t begin_, count_;
-  std::vector<size_t> previous_, next_;
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue_;
-};
-
-// Tokens of recent short pieces of one thread; a newer piece replaces an older one in its slot.
-class PieceCache {
- public:
-  struct Entry {
-    uint64_t owner = 0;
-    std::string piece;
-    std::vector<Symbol> symbols;
-  };
-
-  PieceCache() : entries_(kCacheSlots) {}
-  Entry& slot(uint64_t owner, std::string_view piece) {
-    return entries_[(xxh3(piece) ^ owner * 0x9E3779B97F4A7C15ull) % kCacheSlots];
-  }
-
- private:
-  std::vector<Entry> entries_;
-};
-
-PieceCache& piece_cache() {
-  thread_local PieceCache cache;
+WordCache& word_cache() {
+  thread_local WordCache cache;
   return cache;
 }
 
-uint64_t next_owner() {
-  static std::atomic<uint64_t> last{0};
+uint32_t next_owner() {
+  static std::atomic<uint32_t> last{0};
   return ++last;
 }
 
@@ -213,17 +64,11 @@ class Bpe : public TokenModel {
         return;
       }
     }
-    if (piece.size() > kCachedPieceBytes) return merge_piece(piece, out);
-    PieceCache::Entry& entry = piece_cache().slot(owner_, piece);
-    if (entry.owner != owner_ || entry.piece != piece) {
-      entry.owner = 0;  // nothing is remembered if merging throws
-      entry.symbols.clear();
-      merge_piece(piece, entry.symbols);
-      entry.piece = piece;
-      entry.owner = owner_;
-    }
-    out.insert(out.end(), entry.symbols.begin(), entry.symbols.end());
+    merge_piece(piece, out);
   }
+
+  void tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
+                      std::vector<TokenId>& out) const override;
 
  private:
   void index_pieces();
@@ -236,10 +81,12 @@ class Bpe : public TokenModel {
       start_from_bytes(piece, out);
     else
       start_from_characters(piece, out);
-    const size_t count = out.size() - begin;
-    if (count > kShortPiece) return LongMerge(merges_, out, begin).run();
-    out.resize(begin + merge_short(merges_, out.data() + begin, count));
+    merge_symbols(merges_, out, begin);
   }
+
+  // The tokens of a word, without their sizes.
+  void encode_word(std::string_view word, std::vector<TokenId>& out) const;
+  const ByteBpe& byte_bpe() const;
 
   // Unknown characters that wait to be written as one unknown token. Without an unknown token they
   // vanish, as in `tokenizers`; their bytes then count to the token after them.
@@ -321,11 +168,68 @@ class Bpe : public TokenModel {
   PieceForm form_;
   std::string where_;
   TokenId unknown_;
-  uint64_t owner_ = next_owner();
+  uint32_t owner_ = next_owner();
   std::array<TokenId, 256> byte_ids_;
   MergeTable merges_;
   StringIndex pieces_;  // what a whole piece may be, in the form in which pieces come
+  mutable std::once_flag byte_bpe_made_;
+  mutable std::optional<ByteBpe> byte_bpe_;
 };
+
+// Made when the first word that is not remembered needs it.
+const ByteBpe& Bpe::byte_bpe() const {
+  std::call_once(byte_bpe_made_, [this] {
+    const auto bytes_of = [this](TokenId id) {
+      return chars_to_bytes(vocab_.token(id)).value_or(std::string());
+    };
+    byte_bpe_.emplace(bytes_of, vocab_.end_id(), byte_ids_, merges_);
+  });
+  return *byte_bpe_;
+}
+
+void Bpe::encode_word(std::string_view word, std::vector<TokenId>& out) const {
+  if (options_.ignore_merges) {
+    const TokenId id = pieces_.find(word);
+    if (id >= 0) return out.push_back(id);
+  }
+  if (const ByteBpe& fast = byte_bpe(); fast.usable() && fast.encode(word, out)) return;
+  thread_local std::vector<Symbol> symbols;
+  symbols.clear();
+  merge_piece(word, symbols);
+  for (const Symbol& symbol : symbols) out.push_back(symbol.id);
+}
+
+void Bpe::tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
+                         std::vector<TokenId>& out) const {
+  if (form_ != PieceForm::kBytes) return TokenModel::tokenize_words(text, ends, out);
+  WordCache& cache = word_cache();
+  size_t begin = 0;
+  for (const uint32_t end : ends) {
+    const size_t bytes = end - begin;
+    if (bytes > kCachedWordBytes) {
+      encode_word(text.substr(begin, bytes), out);
+    } else {
+      const WordKey key = WordKey::of(text, begin, end);
+      WordCache::Slot& slot = cache.slot(key, owner_);
+      if (slot.holds(key, owner_, bytes)) {
+        out.insert(out.end(), slot.ids, slot.ids + slot.count);
+      } else {
+        const size_t before = out.size();
+        encode_word(text.substr(begin, bytes), out);
+        const size_t count = out.size() - before;
+        if (count <= WordCache::kMaxTokens) {
+          slot = {.key = key,
+                  .owner = owner_,
+                  .bytes = static_cast<uint16_t>(bytes),
+                  .count = static_cast<uint16_t>(count),
+                  .ids = {}};
+          std::copy(out.end() - static_cast<std::ptrdiff_t>(count), out.end(), slot.ids);
+        }
+      }
+    }
+    begin = end;
+  }
+}
 
 void Bpe::index_pieces() {
   pieces_.reserve(vocab_.size());

@@ -57,6 +57,7 @@ class JsonTokenizer : public Tokenizer {
   Encoding run(std::string_view text, SpecialTokens special, Tracking tracking,
                const Data& data) const;
   void encode_text(AlignedText text, const Data& data, Encoding& out) const;
+  void encode_words(std::string_view text, Encoding& out) const;
   void encode_pieces(Pieces pieces, const Data& data, Encoding& out) const;
   size_t cut_for_data(const AlignedText& text, const PieceRange& piece,
                       const std::vector<Symbol>& symbols, const Data& data) const;
@@ -128,16 +129,26 @@ Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracki
   return out;
 }
 
+void JsonTokenizer::encode_words(std::string_view text, Encoding& out) const {
+  thread_local std::vector<uint32_t> ends;
+  ends.clear();
+  pre_.words->scan(text, ends);
+  model_->tokenize_words(text, ends, out.ids);
+}
+
 void JsonTokenizer::encode_text(AlignedText text, const Data& data, Encoding& out) const {
   if (normalizer_) normalizer_(text);
   const auto refuse = [&](size_t begin, size_t end) {
     const ByteSpan source = data.empty() ? ByteSpan{} : text.source(begin, end);
     return touches(data, source.begin, source.end);
   };
+  const bool words_only = pre_.words && text.tracking() == Tracking::kOff;
   for (const AddedSplit& part : added_.split_normalized(text.view(), refuse)) {
     const bool whole = part.begin == 0 && part.end == text.size();
     if (part.id >= 0) {
       add_token(part.id, text.source(part.begin, part.end), out, text.tracking());
+    } else if (words_only) {
+      encode_words(text.view().substr(part.begin, part.end - part.begin), out);
     } else if (whole) {
       return encode_pieces({.text = std::move(text), .ranges = {{part.begin, part.end}}}, data,
                            out);

@@ -24,6 +24,17 @@ bool is_set(const Json& model, const char* key) {
 
 }  // namespace
 
+void TokenModel::tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
+                                std::vector<TokenId>& out) const {
+  std::vector<Symbol> symbols;
+  size_t begin = 0;
+  for (const uint32_t end : ends) {
+    tokenize(text.substr(begin, end - begin), symbols);
+    begin = end;
+  }
+  for (const Symbol& symbol : symbols) out.push_back(symbol.id);
+}
+
 bool model_reads_bytes(const Json& model) {
   return model.is_object() && type_of(model, "model") == "BPE" && !is_set(model, "byte_fallback") &&
          !is_set(model, "continuing_subword_prefix") && !is_set(model, "end_of_word_suffix");

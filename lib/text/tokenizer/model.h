@@ -23,6 +23,9 @@ class TokenModel {
   virtual ~TokenModel() = default;
   // Appends the tokens of a non-empty piece of valid UTF-8. Thread-safe.
   virtual void tokenize(std::string_view piece, std::vector<Symbol>& out) const = 0;
+  // Appends the tokens of all words of `text`, which end at `ends` and cover it. Thread-safe.
+  virtual void tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
+                              std::vector<TokenId>& out) const;
   virtual const Vocab& vocab() const = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "text/tokenizer/regex.h"
+#include "text/tokenizer/word_scanner.h"
 #include "text/unicode.h"
 
 namespace gradus {
@@ -92,6 +93,17 @@ Matcher match_code_points(bool (*predicate)(char32_t)) {
 }
 
 Matcher match_regex(const std::string& pattern, const std::string& where) {
+  if (const auto words = find_word_scanner(pattern)) {
+    return [words](std::string_view text, std::vector<Match>& found) {
+      std::vector<uint32_t> ends;
+      words->scan(text, ends);
+      size_t begin = 0;
+      for (const uint32_t end : ends) {
+        found.push_back({begin, end, true});
+        begin = end;
+      }
+    };
+  }
   const auto regex = std::make_shared<Regex>(pattern, where);
   return [regex](std::string_view text, std::vector<Match>& found) {
     size_t done = 0;

@@ -17,9 +17,6 @@ struct Context {
   int depth;
 };
 
-constexpr const char* kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
 PreTokenizers splitting(Splitter splitter) {
   return {.run = [splitter = std::move(splitter)](Pieces& p) { split_pieces(p, splitter); }};
 }
@@ -67,6 +64,8 @@ PreTokenizers make_byte_level(const Json& component, const std::string& where, C
   const bool write = context.bytes == FinalBytes::kWritten;
   const Splitter splitter{.matcher = use_regex ? match_regex(kGpt2Pattern, where) : Matcher()};
   PreTokenizers made{.ends_in_bytes = true};
+  if (use_regex && !prefix && !write) made.words = find_word_scanner(kGpt2Pattern);
+  made.is_identity = !prefix && !use_regex && !write;
   made.run = [prefix, write, splitter](Pieces& pieces) {
     if (prefix) add_prefix_space(pieces);
     if (splitter.matcher) split_pieces(pieces, splitter);
@@ -75,11 +74,21 @@ PreTokenizers make_byte_level(const Json& component, const std::string& where, C
   return made;
 }
 
+// The expression of a split that isolates words, if it is one that a scanner knows.
+std::shared_ptr<const WordScanner> split_scanner(const Json& component, const Splitter& splitter) {
+  const Json& pattern = component.at("pattern");
+  if (splitter.behavior != SplitBehavior::kIsolated || !pattern.contains("Regex")) return nullptr;
+  return find_word_scanner(pattern.at("Regex").get<std::string>());
+}
+
 PreTokenizers make_split(const Json& component, const std::string& where, Context) {
   const std::string behavior = json_get<std::string>(component, "behavior", where);
-  return splitting({.matcher = read_pattern(component, where),
-                    .behavior = read_behavior(behavior, where),
-                    .invert = json_get<bool>(component, "invert", where)});
+  const Splitter splitter{.matcher = read_pattern(component, where),
+                          .behavior = read_behavior(behavior, where),
+                          .invert = json_get<bool>(component, "invert", where)};
+  PreTokenizers made = splitting(splitter);
+  made.words = split_scanner(component, splitter);
+  return made;
 }
 
 PreTokenizers make_digits(const Json& component, const std::string& where, Context) {
@@ -194,6 +203,12 @@ PreTokenizers make_sequence(const Json& component, const std::string& where, Con
     made.ends_in_bytes = part.ends_in_bytes;
     made.needs_tracking |= part.needs_tracking;
     steps.push_back(part.run);
+    // A step that changes nothing may follow a scanner.
+    if (steps.size() == 1)
+      made.words = part.words;
+    else if (!part.is_identity)
+      made.words = nullptr;
+    made.is_identity = (steps.size() == 1 || made.is_identity) && part.is_identity;
   }
   made.run = [steps](Pieces& pieces) {
     for (const PreTokenizer& step : steps) step(pieces);

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "base/json.h"
 #include "text/tokenizer/pieces.h"
+#include "text/tokenizer/word_scanner.h"
 
 namespace gradus {
 
@@ -20,6 +22,9 @@ struct PreTokenizers {
   bool ends_in_bytes = false;
   // Needs the alignment of the text even when nobody asks for spans.
   bool needs_tracking = false;
+  bool is_identity = false;  // `run` changes nothing
+  // Set when `run` does nothing but cut text as this does.
+  std::shared_ptr<const WordScanner> words = {};
 };
 
 enum class FinalBytes { kWritten, kLeftOut };

@@ -34,3 +34,11 @@ TEST_CASE("objects with very many keys are read in linear time") {
   for (int i = 0; i < 200000; ++i) text += ", \"" + std::to_string(i) + "\": 1";
   CHECK(parse_json(text + "}", "t").size() == 200001);
 }
+
+TEST_CASE("a document's leaves are found under dotted keys") {
+  const auto leaves =
+      flatten_json(Json::parse(R"({"a": {"b": [1, {"c": null}], "d": {}}, "e": []})"));
+  const std::map<std::string, Json> expected = {
+      {"a.b.0", 1}, {"a.b.1.c", nullptr}, {"a.d", Json::object()}, {"e", Json::array()}};
+  CHECK(leaves == expected);
+}

@@ -196,6 +196,15 @@ TEST_CASE("files that the pipeline did not make are not removed") {
   CHECK(fs::exists(world / "out/l1/precious"));
 }
 
+TEST_CASE("an output that is somebody else's is refused before any stage runs, and by a check") {
+  const FakeWorld world;
+  const Pipeline pipeline = world.pipeline();
+  write_file_atomic(pipeline.stages[2].outputs[0].path, "x");
+  CHECK_THROWS_WITH(world.run(), Contains("stage 'report'") && Contains("did not make it"));
+  CHECK_THROWS_WITH(Executor(pipeline, world.options()).check(), Contains("stage 'report'"));
+  CHECK(world.calls().empty());
+}
+
 TEST_CASE("each stage's recipe is checked by its command where its inputs exist") {
   const FakeWorld world;
   const Pipeline pipeline = world.pipeline();

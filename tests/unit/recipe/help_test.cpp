@@ -44,6 +44,14 @@ TEST_CASE("help shows every key with type, default, rules and help") {
 )");
 }
 
+TEST_CASE("whole bounds are written as integers") {
+  struct Bounded {
+    int64_t size = 2;
+    void visit(FieldVisitor& v) { v("size", size, "a size", rule::in_range(2, 1 << 24)); }
+  };
+  CHECK_THAT(recipe_help<Bounded>(), Catch::Contains(">= 2 and <= 16777216"));
+}
+
 TEST_CASE("help lines stay within 100 columns") {
   struct Long {
     std::string text = "a default that is far too long to be shown in the column of defaults";

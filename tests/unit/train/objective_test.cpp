@@ -23,16 +23,6 @@ double loss_of(const Transformer& model, const Objective& objective, const Packe
   return objective.loss(model, forward(model, batch, attention), batch, 1.0).item<double>();
 }
 
-PackedBatch segment(const PackedBatch& all, size_t i) {
-  const auto begin = all.segment_starts[i], end = all.segment_starts[i + 1];
-  PackedBatch one;
-  one.segment_starts = {0, end - begin};
-  one.ids.assign(all.ids.begin() + begin, all.ids.begin() + end);
-  one.targets.assign(all.targets.begin() + begin, all.targets.begin() + end);
-  one.positions.assign(all.positions.begin() + begin, all.positions.begin() + end);
-  return one;
-}
-
 at::Tensor logits_of(const Transformer& model, const PackedBatch& packed) {
   const at::NoGradGuard no_gradients;
   const Batch batch = to_device(packed, at::kCPU);

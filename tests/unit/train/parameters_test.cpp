@@ -62,10 +62,12 @@ TrainingRecipe frozen(const FreezeRecipe& freeze) {
   return recipe;
 }
 
-TrainingRecipe adapted(const std::vector<std::string>& targets) {
+TrainingRecipe adapted(const std::vector<std::string>& targets, LoraRecipe lora = {}) {
   TrainingRecipe recipe = tiny_recipe();
   recipe.method = TrainMethod::kLora;
-  recipe.lora = LoraRecipe{.targets = targets, .rank = 4};
+  lora.targets = targets;
+  lora.rank = 4;
+  recipe.lora = lora;
   return recipe;
 }
 
@@ -110,7 +112,10 @@ TEST_CASE("recomputed activations give the gradients of kept ones, whatever is t
       {"first layer", frozen({.layers = {0}})},
       {"head", frozen({.head = true})},
       {"embeddings", frozen({.embeddings = true})},
-      {"adapters", adapted({"q_proj", "v_proj", "down_proj"})}};
+      {"adapters", adapted({"q_proj", "v_proj", "down_proj"})},
+      {"adapters with magnitudes", adapted({"q_proj", "up_proj"}, {.use_dora = true})},
+      {"adapters and whole modules",
+       adapted({"v_proj"}, {.modules_to_save = {"norm", "lm_head"}})}};
   for (const auto& [name, recipe] : cases) {
     INFO(name);
     const auto kept = gradients(recipe, ActivationMemory::kKeep);

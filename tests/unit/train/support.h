@@ -30,6 +30,18 @@ inline PackedBatch random_batch(const std::vector<int32_t>& lengths, uint64_t st
   return batch;
 }
 
+// Document i of a batch as a batch of its own.
+inline PackedBatch segment(const PackedBatch& all, size_t i) {
+  const auto begin = all.segment_starts[i], end = all.segment_starts[i + 1];
+  PackedBatch one;
+  one.segment_starts = {0, end - begin};
+  one.ids.assign(all.ids.begin() + begin, all.ids.begin() + end);
+  one.targets.assign(all.targets.begin() + begin, all.targets.begin() + end);
+  one.positions.assign(all.positions.begin() + begin, all.positions.begin() + end);
+  one.supervised_tokens = end - begin;
+  return one;
+}
+
 // Every step has these batches, with ids of its own.
 class RandomSteps : public StepSource {
  public:

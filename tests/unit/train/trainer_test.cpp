@@ -108,16 +108,8 @@ TEST_CASE("one batch of eight documents trains as eight batches of one") {
       StepPlan plan = RandomSteps::step(index);
       const PackedBatch all = plan.micro_batches[0];
       plan.micro_batches.clear();
-      for (size_t i = 0; i + 1 < all.segment_starts.size(); ++i) {
-        const auto begin = all.segment_starts[i], end = all.segment_starts[i + 1];
-        PackedBatch one;
-        one.segment_starts = {0, end - begin};
-        one.ids.assign(all.ids.begin() + begin, all.ids.begin() + end);
-        one.targets.assign(all.targets.begin() + begin, all.targets.begin() + end);
-        one.positions.assign(all.positions.begin() + begin, all.positions.begin() + end);
-        one.supervised_tokens = end - begin;
-        plan.micro_batches.push_back(one);
-      }
+      for (size_t i = 0; i + 1 < all.segment_starts.size(); ++i)
+        plan.micro_batches.push_back(segment(all, i));
       return plan;
     }
   };

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Letters, numbers and white space of all code points in one table, for scanners that would spend
+// their time on asking ICU. Equal to what the regular expressions \p{L}, \p{N} and \s match here.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "text/unicode.h"
+
+namespace gradus {
+
+enum CharClass : uint8_t { kOtherChar = 0, kLetterChar = 1, kNumberChar = 2, kSpaceChar = 4 };
+
+// One CharClass per code point, 0x110000 of them; made by the first call.
+const uint8_t* char_classes();
+
+struct ClassedChar {
+  uint8_t char_class;
+  uint8_t bytes;
+};
+
+// The class of the character that starts at text[at]; `text` is valid UTF-8.
+inline ClassedChar class_at(const uint8_t* classes, std::string_view text, size_t at) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  if (lead < 0x80) return {classes[lead], 1};
+  const CodePoint c = decode_utf8(text, at);
+  return {classes[c.value], static_cast<uint8_t>(c.bytes)};
+}
+
+}  // namespace gradus
