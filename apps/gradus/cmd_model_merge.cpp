@@ -25,8 +25,9 @@ void check_out(const fs::path& out) {
 
 // `gradus model merge ADAPTER --base DIR --out DIR`: a recipe of one adapter.
 MergeRecipe recipe_of_flags(const CommandLine& line) {
-  if (!line.overrides().empty())
-    throw UsageError("give a recipe with key=value, or --base, --adapter and --out");
+  const bool twice = line.has("--adapter") && !line.positional().empty();
+  if (!line.overrides().empty() || twice)
+    throw UsageError("give a recipe with key=value, or one adapter, --base and --out");
   MergeRecipe recipe;
   recipe.base = line.require("--base");
   recipe.out = line.require("--out");
@@ -39,7 +40,7 @@ MergeRecipe recipe_of_flags(const CommandLine& line) {
 
 std::optional<MergeRecipe> recipe_of(const CommandLine& line) {
   for (const char* flag : {"--base", "--adapter", "--out", "--dtype", "--allow-other-base"}) {
-    if (line.has(flag)) return recipe_of_flags(line);
+    if (line.has(flag) && !line.has("--schema")) return unless_printed(line, recipe_of_flags(line));
   }
   return recipe_or_answer<MergeRecipe>(line, "model merge");
 }
