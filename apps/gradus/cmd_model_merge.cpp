@@ -1,48 +1,200 @@
 // SPDX-License-Identifier: Apache-2.0
-// gradus model merge: a LoRA adapter becomes part of its base.
+// gradus model merge: adapters become part of their base, or models are merged with each other.
+#include <iostream>
+
+#include "base/error.h"
+#include "base/log.h"
 #include "commands.h"
 #include "hub/hub.h"
-#include "model/adapter.h"
 #include "model/folder.h"
+#include "model/merge_adapters.h"
+#include "model/merge_models.h"
+#include "model/quantization_config.h"
+#include "recipe_command.h"
 #include "store/lineage.h"
+#include "tensor/device.h"
 
 namespace gradus {
 namespace {
 
-int run_merge(const CommandLine& line) {
-  const fs::path out = line.require("--out"), adapter = resolve_model(line.only("ADAPTER_DIR")),
-                 base = resolve_model(line.require("--base"));
-  AtomicFolder folder(out);
-  Transformer model = load_model(base, {});
-  attach_adapter(model, read_adapter(adapter));
-  merge_lora(model);
-  save_model(folder.path(), model);
-  copy_text_files(base, folder.path());
+void check_out(const fs::path& out) {
+  if (!fs::exists(out)) return;
+  throw Error({.what = "already exists and is not overwritten",
+               .where = out.string(),
+               .hint = "choose another out or remove it first"});
+}
+
+// `gradus model merge ADAPTER --base DIR --out DIR`: a recipe of one adapter.
+MergeRecipe recipe_of_flags(const CommandLine& line) {
+  const bool twice = line.has("--adapter") && !line.positional().empty();
+  if (!line.overrides().empty() || twice)
+    throw UsageError("give a recipe with key=value, or one adapter, --base and --out");
+  MergeRecipe recipe;
+  recipe.base = resolve_model(line.require("--base")).string();
+  recipe.out = line.require("--out");
+  const std::string adapter =
+      line.has("--adapter") ? line.get("--adapter") : line.only("ADAPTER_DIR");
+  recipe.adapters = {{.path = resolve_model(adapter).string()}};
+  if (line.has("--dtype")) recipe.dtype = dtype_name(dtype_from_name(line.get("--dtype")));
+  recipe.allow_other_base = line.has("--allow-other-base");
+  return recipe;
+}
+
+std::optional<MergeRecipe> recipe_of(const CommandLine& line) {
+  for (const char* flag : {"--base", "--adapter", "--out", "--dtype", "--allow-other-base"}) {
+    if (line.has(flag) && !line.has("--schema")) return unless_printed(line, recipe_of_flags(line));
+  }
+  return recipe_or_answer<MergeRecipe>(line, "model merge");
+}
+
+// Without a lineage only the name that PEFT wrote can be compared.
+void compare_names(const Adapter& adapter, const fs::path& base) {
+  const std::string& said = adapter.config.base_model;
+  const std::string own =
+      json_get<std::string>(read_json(base / "config.json"), "_name_or_path", "", base.string());
+  const auto last = [](const fs::path& path) {
+    return (path.has_filename() ? path : path.parent_path()).filename();
+  };
+  const bool same = !said.empty() && (said == own || last(said) == last(fs::absolute(base)));
+  log_warning("merge", adapter.place + " has no lineage: that " + base.string() +
+                           " is its base is checked by shapes only" +
+                           (same ? "" : "; it names its base '" + printable(said) + "'"));
+}
+
+// The base by its content: the one that the adapter's lineage names.
+void check_base(const Adapter& adapter, const MergeRecipe& recipe, DigestCache& digests) {
+  if (!has_lineage(adapter.place)) return compare_names(adapter, recipe.base);
+  for (const LineageParent& parent : read_lineage(adapter.place).parents) {
+    if (parent.role != "base") continue;
+    const std::string found = digests.folder(recipe.base);
+    if (found == parent.digest) continue;
+    const std::string what = adapter.place + " was trained on another base, " + parent.path;
+    if (!recipe.allow_other_base)
+      throw Error({.what = what,
+                   .where = recipe.base,
+                   .expected = "digest " + parent.digest,
+                   .found = found,
+                   .hint = "--allow-other-base merges all the same"});
+    log_warning("merge", what + ": merged into " + recipe.base + " as asked");
+  }
+}
+
+// float16 is computed in float32, which the CPU can; so is what is written wider than it is stored.
+c10::ScalarType computed_in(c10::ScalarType stored, c10::ScalarType base) {
+  return stored == at::kBFloat16 && base == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+c10::ScalarType dtype_of_base(const fs::path& base) {
+  const std::string where = (base / "config.json").string();
+  const ModelConfig config = read_model_config(base);
+  if (read_quantization_config(config.source, where))
+    throw Error({.what = "an adapter cannot be merged into a quantised model",
+                 .where = base.string(),
+                 .hint = "merge it into the model that this one was quantised from"});
+  const auto old_name = json_get<std::string>(config.source, "torch_dtype", "float32", where);
+  return dtype_from_name(json_get<std::string>(config.source, "dtype", old_name, where));
+}
+
+Adapter read_adapters(const MergeRecipe& recipe, DigestCache& digests) {
+  std::vector<WeightedAdapter> parts;
+  for (const MergePartRecipe& part : recipe.adapters) {
+    parts.push_back({read_adapter(part.path), part.weight, part.density});
+    check_base(parts.back().adapter, recipe, digests);
+  }
+  return combine_adapters(std::move(parts), recipe.chosen_method(),
+                          static_cast<uint64_t>(recipe.seed));
+}
+
+Json merge_adapters(const MergeRecipe& recipe, const fs::path& out, DigestCache& digests) {
+  const c10::ScalarType base_dtype = dtype_of_base(recipe.base),
+                        stored = recipe.dtype ? dtype_from_name(*recipe.dtype) : base_dtype;
+  const Adapter adapter = read_adapters(recipe, digests);
+  set_compute_threads(0);
+  Transformer model =
+      load_model(recipe.base, {.dtype = computed_in(stored, base_dtype), .device = at::kCPU});
+  attach_adapter(model, adapter);
+  const MergeCheck check = merge_checked(model, stored);
+  save_model(out, model, stored);
+  copy_text_files(recipe.base, out);
+  log_info("merge", cat("largest difference of a logit: ", check.largest_difference, " of ",
+                        check.largest_logit));
+  return {{"dtype", dtype_name(stored)},
+          {"checked_tokens", check.tokens},
+          {"largest_logit_difference", check.largest_difference},
+          {"largest_logit", check.largest_logit}};
+}
+
+// All parents with their weights, in the order of the recipe.
+void write_merge_lineage(const MergeRecipe& recipe, const fs::path& out, Json result,
+                         DigestCache& digests) {
+  LineageBuilder lineage(LineageKind::kMerge, digests);
+  if (!recipe.base.empty()) lineage.parent("base", recipe.base);
+  Json parts = Json::array();
+  const auto add = [&](const std::string& role, const MergePartRecipe& part) {
+    lineage.parent(role, part.path);
+    parts.push_back({{"role", role},
+                     {"digest", digests.folder(part.path)},
+                     {"weight", part.weight},
+                     {"density", part.density}});
+  };
+  for (const MergePartRecipe& part : recipe.adapters) add("adapter", part);
+  for (const MergePartRecipe& part : recipe.models) add("model", part);
+  result["merged"] = parts;
+  lineage.recipe(recipe_json(recipe)).training(result).write(out);
+}
+
+int answer_check(const CommandLine& line, const MergeRecipe& recipe) {
   DigestCache digests;
-  LineageBuilder(LineageKind::kMerge, digests)
-      .parent("base", base)
-      .parent("adapter", adapter)
-      .write(folder.path());
+  check_out(recipe.out);
+  if (recipe.adapters.empty()) {
+    check_mergeable(recipe);
+  } else {
+    dtype_of_base(recipe.base);
+    read_adapters(recipe, digests);
+  }
+  if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
+  return kExitOk;
+}
+
+int run_merge(const CommandLine& line) {
+  const auto recipe = recipe_of(line);
+  if (!recipe) return kExitOk;
+  if (line.has("--check")) return answer_check(line, *recipe);
+  DigestCache digests;
+  AtomicFolder folder(recipe->out);
+  Json result = Json::object();
+  if (recipe->adapters.empty()) {
+    merge_models(*recipe, folder.path());
+  } else {
+    result = merge_adapters(*recipe, folder.path(), digests);
+  }
+  write_merge_lineage(*recipe, folder.path(), result, digests);
   folder.commit();
-  print_json_if_asked(line, Json{{"model", out.string()}});
-  return 0;
+  result["model"] = recipe->out;
+  print_json_if_asked(line, result);
+  return kExitOk;
 }
 
 std::vector<Flag> merge_flags() {
-  return {{"--base", "DIR", "the model that the adapter was trained on (required)"},
-          {"--out", "DIR", "the merged model folder to write (required; must not exist)"}};
+  std::vector<Flag> flags = recipe_flags();
+  flags.insert(flags.end(),
+               {{"--base", "DIR", "without a recipe: the model that the adapter was trained on"},
+                {"--adapter", "DIR", "the adapter, if it is not given as ADAPTER_DIR"},
+                {"--out", "DIR", "the merged model folder to write; must not exist"},
+                {"--dtype", "DTYPE", "of the merged weights (default: the base's)"},
+                {"--allow-other-base", "", "merge into a base that it was not trained on"}});
+  return flags;
 }
 
 }  // namespace
 
 Command model_merge_command() {
   return {"model merge",
-          "merge a LoRA adapter into its base model",
-          "ADAPTER_DIR --base DIR --out DIR",
+          "merge adapters into their base, or models with each other",
+          "ADAPTER_DIR --base DIR --out DIR | recipe.yaml [key=value …]",
           merge_flags,
-          nullptr,
-          run_merge,
-          Arguments::kOne};
+          recipe_details<MergeRecipe>,
+          run_merge};
 }
 
 }  // namespace gradus

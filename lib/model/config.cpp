@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/formats/folder_kind.h"
 
 namespace gradus {
 namespace {
@@ -192,6 +193,7 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
 }
 
 ModelConfig read_model_config(const fs::path& model_folder) {
+  require_model_folder(model_folder);
   const fs::path path = model_folder / "config.json";
   return model_config_from_json(read_json(path), path.string());
 }

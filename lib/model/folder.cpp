@@ -263,18 +263,19 @@ TensorToWrite tensor_to_write(const std::string& name, const at::Tensor& tensor)
   return {name, stored};
 }
 
-void save_model(const fs::path& folder, const Transformer& model) {
+void save_model(const fs::path& folder, const Transformer& model,
+                std::optional<c10::ScalarType> dtype) {
+  const c10::ScalarType stored = dtype.value_or(model.dtype());
   require_dense(model, "written again");
   std::vector<at::Tensor> keep;
   std::vector<TensorToWrite> tensors;
   for (const NamedTensor& named : model.named_tensors()) {
-    keep.push_back(named.tensor.to(at::kCPU).contiguous());
+    keep.push_back(named.tensor.to(at::kCPU, stored).contiguous());
     check_finite(keep.back(), named.name);
     tensors.push_back(tensor_to_write(named.name, keep.back()));
   }
   write_safetensors_folder(folder, tensors);
-  write_json(folder / "config.json",
-             model_config_to_json(model.config(), dtype_name(model.dtype())));
+  write_json(folder / "config.json", model_config_to_json(model.config(), dtype_name(stored)));
 }
 
 void copy_text_files(const fs::path& from, const fs::path& to) {

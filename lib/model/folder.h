@@ -22,9 +22,11 @@ struct LoadOptions {
 // compressed-tensors format) stay quantised in memory.
 Transformer load_model(const fs::path& folder, const LoadOptions& options);
 
-// Writes config.json and the weights in the model's dtype into an existing folder (an AtomicFolder
-// of the caller). Adapters must be merged or saved apart; a quantised model is refused.
-void save_model(const fs::path& folder, const Transformer& model);
+// Writes config.json and the weights, in `dtype` or the model's own, into an existing folder (an
+// AtomicFolder of the caller). Adapters must be merged or saved apart; a quantised model is
+// refused.
+void save_model(const fs::path& folder, const Transformer& model,
+                std::optional<c10::ScalarType> dtype = {});
 
 // Copies what is not weights from one model folder to another: tokenizer files, chat template and
 // generation_config.json.

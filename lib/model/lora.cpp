@@ -159,8 +159,8 @@ void attach_lora(Transformer& model, const LoraConfig& config, uint64_t seed) {
   if (rules.is_target(embedding_module(model), ModuleKind::kEmbedding))
     throw Error({.what = std::string("an adapter of the embedding cannot be trained"),
                  .hint = "train the embedding itself: modules_to_save: [embed_tokens]"});
+  untie_if_saved(model, rules);  // first: a tied output has no name of its own
   check_saved(model, config, rules);
-  untie_if_saved(model, rules);
   for_each_adaptable(model, [&](const AdaptablePart& at) {
     if (!rules.is_target(at.name().name, at.kind)) return;
     LoraPair& pair = at.pair() = new_pair(at, model, rules, seed);

@@ -20,12 +20,8 @@ PATTERNS = {
 
 # name -> (model, LoraConfig beside r and lora_alpha)
 CASES = {
-    "plain": ("llama", dict(target_modules=QV)),
-    "rslora": ("mistral", dict(target_modules=QV, use_rslora=True)),
-    "patterns": ("llama", dict(target_modules=[*QV, "up_proj", "down_proj"], **PATTERNS)),
     "patterns_rslora": ("qwen2", dict(target_modules=[*QV, "up_proj"], use_rslora=True, **PATTERNS)),
     "one_module": ("llama", dict(target_modules=["model.layers.1.mlp.down_proj", "self_attn.k_proj"])),
-    "layers": ("llama", dict(target_modules=QV, layers_to_transform=[0, 2])),
     "layer": ("llama", dict(target_modules=QV, layers_to_transform=1, layers_pattern="layers")),
     "layers_whole_name": ("llama", dict(target_modules=["q_proj", "model.layers.2.self_attn.v_proj"], layers_to_transform=[0])),
     "regex": ("llama", dict(target_modules=r".*\.layers\.(0|2)\..*(q_proj|down_proj)")),
@@ -96,3 +92,124 @@ def test_adapters_that_peft_wrote_compute_what_they_do_there(gradus, tmp_path, n
     assert len(ours) > 20
     for tensor, value in ours.items():
         torch.testing.assert_close(value, theirs[tensor], rtol=1e-5, atol=1e-6, msg=lambda m, n=tensor: f"{n}: {m}")
+
+
+def lineage(folder):
+    return json.loads((folder / "lineage.json").read_text())
+
+
+# name -> (model, what the recipe's lora section says)
+TRAINED = {
+    "dora": ("llama", dict(rank=4, alpha=6, use_dora=True, use_rslora=True, targets=["q_proj", "down_proj"])),
+    "patterns": ("llama", dict(targets=["all-linear"], rank_pattern={"q_proj": 2}, alpha_pattern={"layers.1.*": 3.5})),
+    "saved": ("llama", dict(targets=["v_proj"], modules_to_save=["lm_head", "embed_tokens", "model.norm"])),
+    "saved_tied": ("llama_tied", dict(targets=["v_proj"], modules_to_save=["lm_head"])),
+}
+
+
+def train(gradus, tmp_path, model, lora, steps):
+    train_models.make(tmp_path / "base", model)
+    sources = [{"name": "main", "path": str(train_models.write_texts(tmp_path / "train.jsonl"))}]
+    path = train_models.write_recipe(
+        tmp_path / "run.yaml",
+        model=str(tmp_path / "base"),
+        output=str(tmp_path / "run"),
+        device="cpu",
+        dtype="float32",
+        threads=1,
+        data={"sources": sources, "context_length": 128, "cache_dir": str(tmp_path / "cache")},
+        batch={"tokens_per_step": 300, "steps": steps},
+        optimizer={"lr": 1e-2},
+        method="lora",
+        lora=lora,
+        peak_tflops=1.0,
+    )
+    result = gradus("pretrain-continue", path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(TRAINED))
+def test_adapters_that_we_trained_compute_the_same_in_peft(gradus, tmp_path, name):
+    train(gradus, tmp_path, *TRAINED[name], steps=12)
+    losses = train_models.losses(tmp_path / "run")
+    assert losses[-1] < 0.9 * losses[0]
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32)
+    ids = random_ids(base.config.vocab_size)
+    plain = logits(base, ids)
+    adapted = logits(peft.PeftModel.from_pretrained(base, tmp_path / "run" / "adapter"), ids)
+    assert (adapted - plain).abs().max() > 0.1
+    torch.testing.assert_close(forward(gradus, tmp_path / "run" / "model", ids.tolist(), tmp_path), adapted, rtol=1e-4, atol=5e-4)
+    merge(gradus, tmp_path, tmp_path / "run" / "adapter", "--base", tmp_path / "base", "--out", tmp_path / "merged")
+    trained = safetensors.torch.load_file(tmp_path / "run" / "model" / "model.safetensors")
+    merged = safetensors.torch.load_file(tmp_path / "merged" / "model.safetensors")
+    assert trained.keys() == merged.keys()
+    for tensor, value in trained.items():
+        torch.testing.assert_close(merged[tensor], value, rtol=1e-6, atol=1e-7)
+
+
+def test_an_adapter_goes_only_onto_the_base_that_its_lineage_names(gradus, tmp_path):
+    train(gradus, tmp_path, "llama", {"targets": ["q_proj"]}, steps=2)
+    tiny_models.make("llama", tmp_path / "other", seed=9)
+    adapter = tmp_path / "run" / "adapter"
+    right = merge(gradus, tmp_path, "--adapter", adapter, "--base", tmp_path / "base", "--out", tmp_path / "right")
+    assert "warning" not in right.stderr.lower() and "no lineage" not in right.stderr
+    digest = lineage(adapter)["parents"][0]["digest"]
+    assert [(p["role"], p["digest"]) for p in lineage(tmp_path / "right")["parents"]][0] == ("base", digest)
+    arguments = ["model", "merge", adapter, "--base", tmp_path / "other", "--out", tmp_path / "wrong"]
+    wrong = gradus(*arguments)
+    assert wrong.returncode == 1 and "trained on another base" in wrong.stderr and digest in wrong.stderr
+    assert wrong.stderr.count("\n") == 1 and not (tmp_path / "wrong").exists()
+    asked = gradus(*arguments, "--allow-other-base")
+    assert asked.returncode == 0 and "as asked" in asked.stderr
+
+
+def test_an_adapter_without_lineage_is_compared_by_the_name_of_its_base(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path / "base")
+    tiny_models.make("llama", tmp_path / "other", seed=9)
+    make_adapter(tmp_path, tmp_path / "base", "adapter", target_modules=QV)
+    first = merge(gradus, tmp_path, tmp_path / "adapter", "--base", tmp_path / "base", "--out", tmp_path / "first")
+    assert "has no lineage" in first.stderr and "names its base" not in first.stderr
+    other = merge(gradus, tmp_path, tmp_path / "adapter", "--base", tmp_path / "other", "--out", tmp_path / "second")
+    assert "names its base" in other.stderr
+
+
+@pytest.mark.parametrize("stored", ["float32", "bfloat16", "float16"])
+def test_merging_rounds_once_and_says_how_much_the_logits_moved(gradus, tmp_path, stored):
+    base = tiny_models.make("llama", tmp_path / "base")
+    base.to(getattr(torch, stored)).save_pretrained(tmp_path / "base")
+    adapted = make_adapter(tmp_path, tmp_path / "base", "adapter", target_modules=QV)
+    result = merge(gradus, tmp_path, tmp_path / "adapter", "--base", tmp_path / "base", "--out", tmp_path / "merged", "--json")
+    ours = safetensors.torch.load_file(tmp_path / "merged" / "model.safetensors")
+    theirs = adapted.merge_and_unload().state_dict()  # fp32 of the same stored values
+    for tensor, value in ours.items():
+        assert torch.equal(value, theirs[tensor].to(getattr(torch, stored))) or stored == "float32", tensor
+        torch.testing.assert_close(value.float(), theirs[tensor], rtol=2.0**-8, atol=1e-6)
+    check = lineage(tmp_path / "merged")["training"]
+    assert check["dtype"] == stored and check["checked_tokens"] == 32
+    limit = {"float32": 1e-4, "float16": 0.02, "bfloat16": 0.2}[stored]
+    assert 0 < check["largest_logit_difference"] < limit * check["largest_logit"]
+    assert json.loads(result.stdout)["largest_logit_difference"] == check["largest_logit_difference"]
+    assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == stored
+
+
+def test_a_quantised_base_and_wrong_folders_are_refused_with_a_hint(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path / "base")
+    make_adapter(tmp_path, tmp_path / "base", "adapter", target_modules=QV)
+    assert gradus("quantize", f"model={tmp_path / 'base'}", f"out={tmp_path / 'int8'}", "scheme=int8").returncode == 0
+    for arguments, words in [
+        (["merge", tmp_path / "adapter", "--base", tmp_path / "int8", "--out", tmp_path / "x"], "quantised model"),
+        (["merge", tmp_path / "base", "--base", tmp_path / "base", "--out", tmp_path / "x"], "is a model, not an adapter"),
+        (["merge", tmp_path / "adapter", "--base", tmp_path / "adapter", "--out", tmp_path / "x"], "gradus model merge"),
+        (["inspect", tmp_path / "adapter"], "is an adapter, not a model"),
+        (["inspect", tmp_path / "none"], "does not exist"),
+    ]:
+        result = gradus("model", *arguments)
+        assert result.returncode == 1 and words in result.stderr and result.stderr.count("\n") == 1, result.stderr
+    (tmp_path / "run").mkdir()
+    (tmp_path / "base").rename(tmp_path / "run" / "model")
+    result = gradus("model", "inspect", tmp_path / "run")
+    assert result.returncode == 1 and f"its model is in {tmp_path / 'run' / 'model'}" in result.stderr
+    (tmp_path / "run" / "model").rename(tmp_path / "elsewhere")
+    (tmp_path / "adapter").rename(tmp_path / "run" / "adapter")
+    result = gradus("model", "inspect", tmp_path / "run")
+    assert result.returncode == 1 and f"gradus model merge {tmp_path / 'run' / 'adapter'}" in result.stderr
