@@ -28,14 +28,18 @@ int run_encode(const CommandLine& line) {
   const auto tokenizer = load_tokenizer(resolve_model_text(line.require("--model")));
   const SpecialTokens special =
       line.has("--no-special") ? SpecialTokens::kNone : SpecialTokens::kAdd;
-  Json result = Json::array();
+  std::vector<std::string> texts;
   for (const Json& text : read_array(line)) {
     if (!text.is_string())
       throw Error(
-          {.what = cat("entry ", result.size(), " is not a string"), .where = line.get("--file")});
-    result.push_back(tokenizer->encode(text.get_ref<const std::string&>(), special));
+          {.what = cat("entry ", texts.size(), " is not a string"), .where = line.get("--file")});
+    texts.push_back(text.get<std::string>());
   }
-  print_result(result);
+  try {
+    print_result(tokenizer->encode_batch(texts, special));
+  } catch (const Error& error) {
+    throw Error({.what = error.what(), .where = line.get("--file")});
+  }
   return 0;
 }
 
@@ -85,15 +89,15 @@ ChatParts chat_parts(const CommandLine& line) {
                .hint = "give one with --template FILE.jinja"});
 }
 
-std::string render(const ChatParts& parts, const Json& conversation) {
+std::string render(const ChatParts& parts, const Json& conversation, const std::string& where) {
   ChatInput input;
   if (conversation.is_array()) {
     input.messages = conversation;
   } else {
-    input.messages = json_get<Json>(conversation, "messages", "conversation");
+    input.messages = json_get<Json>(conversation, "messages", where);
     input.tools = conversation.contains("tools") ? conversation.at("tools") : Json();
     input.add_generation_prompt =
-        json_get<bool>(conversation, "add_generation_prompt", false, "conversation");
+        json_get<bool>(conversation, "add_generation_prompt", false, where);
     for (const auto& [key, value] : conversation.items()) {
       if (key != "messages" && key != "tools" && key != "add_generation_prompt")
         input.extra[key] = value;
@@ -101,25 +105,32 @@ std::string render(const ChatParts& parts, const Json& conversation) {
   }
   input.bos_token = parts.bos_token;
   input.eos_token = parts.eos_token;
-  return parts.chat_template->render(input);
+  try {
+    return parts.chat_template->render(input);
+  } catch (const Error& error) {
+    throw Error({.what = error.what(), .where = where});
+  }
 }
 
 int run_chat(const CommandLine& line) {
   ChatParts parts = chat_parts(line);
   const fs::path path = line.require("--file");
   const Json document = read_json(path);
-  parts.bos_token = json_get<std::string>(document, "bos_token", parts.bos_token, path.string());
-  parts.eos_token = json_get<std::string>(document, "eos_token", parts.eos_token, path.string());
+  if (document.is_object()) {
+    parts.bos_token = json_get<std::string>(document, "bos_token", parts.bos_token, path.string());
+    parts.eos_token = json_get<std::string>(document, "eos_token", parts.eos_token, path.string());
+  }
   Json result;
   if (document.is_array()) {
     result = Json::array();
-    for (const Json& conversation : document) result.push_back(render(parts, conversation));
+    for (const Json& conversation : document)
+      result.push_back(render(parts, conversation, cat(path.string(), ", entry ", result.size())));
   } else {
     result = Json::object();
     const auto cases = json_get<Json>(document, "cases", path.string());
     if (!cases.is_object()) json_wrong_type(cases, "cases", "an object", path.string());
     for (const auto& [name, conversation] : cases.items())
-      result[name] = render(parts, conversation);
+      result[name] = render(parts, conversation, cat(path.string(), ", case ", printable(name)));
   }
   print_result(result);
   return 0;

@@ -67,6 +67,13 @@ class SourceTokenizer {
     if (shape_ == RowShape::kAuto)
       throw Error({.what = "no row can be read", .where = job_.files.front().string()});
     report_.shape = recipe_name(shape_);
+    const bool has_turns = shape_ == RowShape::kMessages || shape_ == RowShape::kShareGpt;
+    if (!job_.source.messages_key.empty() && !has_turns)
+      throw Error({.what = "messages_key names a list of turns, and rows of shape " +
+                           report_.shape + " have none",
+                   .where = job_.files.front().string(),
+                   .expected = "shape messages or sharegpt",
+                   .found = printable(job_.source.messages_key)});
   }
 
   void detect_in(size_t file) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One tokenizer for training, evaluation and serving. It executes a Hugging Face tokenizer.json as
 // written, or a SentencePiece tokenizer.model; ids equal those of the reference implementations.
-// Thread-safe after construction. "truncation" and "padding" of a tokenizer.json are the caller's
-// business and not applied here, as in transformers.
+// Thread-safe after construction. "truncation" and "padding" of a tokenizer.json are for batches:
+// encode_batch() applies them as the `tokenizers` package does; the other functions, which training
+// and serving use, give all ids of a text and no others, as transformers does.
 #pragma once
 
 #include <cstdint>
@@ -53,6 +54,10 @@ class Tokenizer {
   virtual Encoding encode_guarded(std::string_view text, const std::vector<ByteSpan>& data) const;
   // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const = 0;
+  // The ids of many texts, encoded on all usable cores, cut and padded as the tokenizer's file
+  // says. Texts may be of any length in total.
+  std::vector<std::vector<TokenId>> encode_batch(const std::vector<std::string>& texts,
+                                                 SpecialTokens special) const;
   // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte
   // tokens).
   virtual std::string token_bytes(TokenId id) const = 0;
@@ -68,9 +73,17 @@ class Tokenizer {
   // a run of byte tokens must not be cut.
   virtual bool decodes_by_concatenation() const { return false; }
   virtual bool is_byte_token(TokenId) const { return false; }
+
+ protected:
+  // One text of a batch, and what is done to all of them after.
+  virtual std::vector<TokenId> encode_in_batch(std::string_view text, SpecialTokens special) const {
+    return encode(text, special);
+  }
+  virtual void pad_batch(std::vector<std::vector<TokenId>>&) const {}
 };
 
-// Reads DIR/tokenizer.json, else DIR/tokenizer.model; throws naming both when neither exists.
+// Reads DIR/tokenizer.json, else DIR/tokenizer.model (SentencePiece or tiktoken), *.tiktoken or
+// rwkv_vocab_*.txt; throws naming them when none exists.
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder);
 std::unique_ptr<Tokenizer> tokenizer_from_json(const Json& document, const std::string& where);
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const fs::path& file);

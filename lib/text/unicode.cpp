@@ -73,12 +73,10 @@ const icu::Normalizer2& normalizer(NormalForm form) {
 // that of Unicode 9, unicode_categories that of Unicode 8.
 constexpr int kNormalizationVersion = 9, kCategoriesVersion = 8;
 
-bool is_known(char32_t c, int version) {
-  if (c < 0x300) return true;
-  UVersionInfo age;
-  u_charAge(static_cast<UChar32>(c), age);
-  return age[0] > 0 && age[0] <= version;
-}
+bool is_known(char32_t c, int version) { return c < 0x300 || assigned_by(c, version); }
+
+// The common ideographs: their own normal form in every form, and boundaries.
+bool is_plain_han(char32_t c) { return c >= 0x4E00 && c <= 0x9FA5; }
 
 bool in_categories(char32_t c, uint32_t mask) {
   return (U_GET_GC_MASK(static_cast<UChar32>(c)) & mask) != 0;
@@ -135,8 +133,8 @@ size_t plain_run(const icu::Normalizer2& icu, NormalForm form, std::string_view 
   size_t last = at, end = at;
   while (end < text.size()) {
     const CodePoint c = decode_utf8(text, end);
-    const bool known = is_known(c.value, kNormalizationVersion);
-    if (known && !is_plain(icu, form, c.value))
+    const bool known = is_plain_han(c.value) || is_known(c.value, kNormalizationVersion);
+    if (known && !is_plain_han(c.value) && !is_plain(icu, form, c.value))
       return has_boundary_before(icu, form, c.value) ? end : last;
     last = known ? end : end + c.bytes;  // what is not known combines with nothing
     end += c.bytes;
@@ -270,6 +268,12 @@ bool is_nonspacing_mark(char32_t c) {
 bool is_control(char32_t c) {
   return in_categories(c, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK) &&
          is_known(c, kCategoriesVersion);
+}
+
+bool assigned_by(char32_t c, int version) {
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0] > 0 && age[0] <= version;
 }
 
 void append_lower(std::string& out, char32_t c) {

@@ -37,6 +37,8 @@ bool is_punctuation(char32_t c);      // ASCII punctuation or general category P
 bool is_combining_mark(char32_t c);   // general category M
 bool is_nonspacing_mark(char32_t c);  // general category Mn
 bool is_control(char32_t c);          // general categories Cc, Cf and Co
+// Whether the code point was assigned by this version of Unicode (1 to 15).
+bool assigned_by(char32_t c, int version);
 // The full lower case of one code point (U+0130 gives two), without regard to its neighbours.
 void append_lower(std::string& out, char32_t c);
 

@@ -24,6 +24,7 @@ void use(const Tokenizer& tokenizer, const std::string& text) {
   for (const ByteSpan& span : encoding.spans) {
     if (span.begin > span.end || span.end > text.size()) std::abort();
   }
+  if (tokenizer.encode_batch({text}, SpecialTokens::kNone).size() != 1) std::abort();
   for (const auto special : {DecodeSpecial::kKeep, DecodeSpecial::kSkip}) {
     StreamDecoder decoder(tokenizer, special);
     for (const TokenId id : encoding.ids) decoder.push(id);

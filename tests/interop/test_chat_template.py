@@ -90,3 +90,16 @@ def test_real_templates_render_as_recorded(gradus, tmp_path):
         rendered = json.loads(result.stdout)
         wrong += [(template, case) for case in outputs if rendered[case] != outputs[case]]
     assert wrong == []
+
+
+def test_an_error_names_the_file_and_the_case(gradus, tmp_path):
+    template = "{% for m in messages %}{{ raise_exception('no ' + m.role) }}{% endfor %}"
+    good, bad = {"messages": []}, {"messages": [{"role": "system", "content": "x"}]}
+    result = render_by_gradus(gradus, tmp_path, template, {"good": good, "bad one": bad})
+    assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
+    for part in ("cases.json, case bad one", "template.jinja:1:", "no system"):
+        assert part in result.stderr
+    (tmp_path / "list.json").write_text(json.dumps([[], bad["messages"]]))
+    result = gradus("tokenizer", "chat", "--template", tmp_path / "template.jinja", "--file",
+                    tmp_path / "list.json")
+    assert result.returncode == 1 and "list.json, entry 1" in result.stderr

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`gradus tokenizer encode | decode` against the `tokenizers` and `sentencepiece` packages."""
 
-import importlib
+import base64
 import gzip
+import importlib
+import io
 import json
 import pathlib
 import random
+import unicodedata
 
 import pytest
 
 tokenizers = importlib.import_module("tokenizers")
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models  # noqa: E402
-from tokenizers import normalizers as norm, pre_tokenizers as pre  # noqa: E402
+from tokenizers import normalizers as norm, pre_tokenizers as pre, processors  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ACCEPTANCE = ROOT / ".." / "shared" / "acceptance" / "tokenizers"
@@ -161,6 +164,180 @@ def test_pre_tokenizers(gradus, save, name):
     tokenizer = bytes_as_tokens(prefix="#")
     tokenizer.pre_tokenizer = PRE_TOKENIZERS[name]
     check(gradus, save(tokenizer), tokenizer)
+
+
+def test_unicode_scripts_of_every_character(gradus, save):
+    tokenizer = bytes_as_tokens(prefix="#")
+    tokenizer.pre_tokenizer = pre.UnicodeScripts()
+    every = [chr(c) for c in range(0x30000) if not 0xD800 <= c < 0xE000]
+    inputs = ["".join(every[i : i + 512]) for i in range(0, len(every), 512)]
+    inputs += ["a".join(every[i : i + 64]) for i in range(0, 0x3000, 64)]
+    theirs = [tokenizer.encode(text).ids for text in inputs]
+    assert differing(run_json(gradus, save(tokenizer), "encode", inputs), theirs, inputs) == []
+
+
+def character_map(name):
+    """The precompiled map of a SentencePiece model trained with a normalization rule."""
+    sentencepiece = importlib.import_module("sentencepiece")
+    proto = importlib.import_module("sentencepiece.sentencepiece_model_pb2").ModelProto()
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["hello world", "abc def"] * 20), model_writer=out, vocab_size=20, hard_vocab_limit=False,
+        normalization_rule_name=name, minloglevel=2)
+    proto.ParseFromString(out.getvalue())
+    return proto.normalizer_spec.precompiled_charsmap
+
+
+@pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc_cf"])
+def test_precompiled(gradus, save, rule):
+    tokenizer = bytes_as_tokens()
+    tokenizer.normalizer = norm.Precompiled(character_map(rule))
+    check(gradus, save(tokenizer), tokenizer, seed=6)
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_unigram(gradus, save, fallback):
+    source = random.Random(7)
+    pieces = {"<unk>": 0.0} | {f"<0x{byte:02X}>": -9.0 for byte in range(256)}
+    for text in texts(8, 200):
+        for _ in range(20):
+            at = source.randrange(len(text) + 1)
+            piece = text[at : at + source.choice([1, 1, 2, 2, 3, 5])].replace(" ", "▁")
+            if piece:
+                pieces.setdefault(piece, -source.random() * 12)
+    tokenizer = Tokenizer(models.Unigram(list(pieces.items()), unk_id=0, byte_fallback=fallback))
+    tokenizer.pre_tokenizer = pre.Metaspace(split=False)
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    check(gradus, save(tokenizer), tokenizer, seed=8)
+
+
+DECODERS = {
+    "ctc": decoders.CTC(pad_token="a", word_delimiter_token=" "),
+    "ctc_plain": decoders.CTC(pad_token="a", word_delimiter_token=" ", cleanup=False),
+    "bpe": decoders.BPEDecoder(suffix="b"), "word_piece": decoders.WordPiece(prefix="c"),
+    "metaspace": decoders.Metaspace(), "strip": decoders.Strip("a", 1, 0),
+    "replace": decoders.Sequence([decoders.Replace(Regex(r"\s"), "_"), decoders.Fuse()]),
+    "byte_level": decoders.ByteLevel(), "none": None,
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders(gradus, save, name):
+    characters = sorted({c for text in texts(9, 60) for c in text} | set("aabc "))
+    vocabulary = {token: i for i, token in enumerate(["?"] + characters)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    tokenizer.pre_tokenizer = pre.Split(Regex(r"[\s\S]"), "isolated")
+    if DECODERS[name]:
+        tokenizer.decoder = DECODERS[name]
+    check(gradus, save(tokenizer), tokenizer, seed=9)
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+@pytest.mark.parametrize("length", [None, 12])
+def test_truncation_and_padding(gradus, save, direction, length):
+    tokenizer = bytes_as_tokens()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)])
+    tokenizer.enable_truncation(9, stride=2, direction=direction)
+    tokenizer.enable_padding(direction=direction, pad_id=3, length=length, pad_to_multiple_of=8)
+    inputs, folder = texts(10, 100), save(tokenizer)
+    for special, flags in ((True, []), (False, ["--no-special"])):
+        theirs = [e.ids for e in tokenizer.encode_batch(inputs, add_special_tokens=special)]
+        assert differing(run_json(gradus, folder, "encode", inputs, *flags), theirs, inputs) == []
+
+
+def ranks_by_merging(seed):
+    """A tiktoken vocabulary: the bytes, then tokens joined from neighbours in random texts."""
+    source, ranks = random.Random(seed), {bytes([byte]): byte for byte in range(256)}
+    for text in texts(seed, 150):
+        parts = tiktoken_encode(text.encode()[:400], ranks, whole=False)
+        for _ in range(6):
+            if len(parts) > 1:
+                at = source.randrange(len(parts) - 1)
+                ranks.setdefault(parts[at] + parts[at + 1], len(ranks))
+    return ranks
+
+
+def tiktoken_encode(piece, ranks, whole=True):
+    """The published algorithm: of all neighbours, those whose whole has the lowest rank, the
+    leftmost first."""
+    if whole and piece in ranks:
+        return [piece]
+    parts = [piece[i : i + 1] for i in range(len(piece))]
+    while len(parts) > 1:
+        pairs = [ranks.get(a + b, 1 << 30) for a, b in zip(parts, parts[1:])]
+        at = pairs.index(min(pairs))
+        if pairs[at] == 1 << 30:
+            break
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts
+
+
+GLM4 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+@pytest.mark.parametrize("name", ["qwen.tiktoken", "tokenizer.model", "cl100k_base.tiktoken"])
+def test_tiktoken(gradus, tmp_path, name):
+    regex = importlib.import_module("regex")
+    ranks = ranks_by_merging(11)
+    lines = [f"{base64.b64encode(token).decode()} {rank}" for token, rank in ranks.items()]
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    pattern, special, before, form = GLM4, "<|im_start|>", [], None
+    if name == "qwen.tiktoken":
+        pattern, form, special_id = GLM4.replace("{1,3}", ""), "NFC", len(ranks) + 1
+    elif name == "tokenizer.model":
+        special, special_id, before = "<|user|>", len(ranks) + 2, [len(ranks), len(ranks) + 1]
+        tokens = {len(ranks): "[gMASK]", len(ranks) + 1: "<sop>", special_id: special}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({
+            "tokenizer_class": "ChatGLM4Tokenizer",
+            "added_tokens_decoder": {str(i): {"content": t} for i, t in tokens.items()}}))
+    else:
+        special, special_id = "<|endoftext|>", 100257
+        pattern = GLM4.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'(?i:[sdmt]|ll|ve|re)").replace(
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+", r"|\s+\Z|\s*[\r\n]|\s+(?!\S)|\s")
+    unassigned = regex.compile(r"\p{Cn}")  # Unicode versions differ there
+    inputs = [t for t in texts(12) if not unassigned.search(t) and "ſ" not in t]
+    theirs = []
+    for text in inputs:
+        text = unicodedata.normalize(form, text) if form else text
+        pieces = regex.findall("(?V1)" + pattern, text)
+        assert "".join(pieces) == text
+        parts = (part for piece in pieces for part in tiktoken_encode(piece.encode(), ranks))
+        theirs.append(before + [ranks[part] for part in parts])
+    ours = run_json(gradus, tmp_path, "encode", inputs)
+    assert differing(ours, theirs, inputs) == []
+    decoded = run_json(gradus, tmp_path, "decode", [ids[len(before):] for ids in ours])
+    assert form or decoded == inputs
+    assert special_id in run_json(gradus, tmp_path, "encode", [f"a{special}b"])[0]
+
+
+def rwkv_encode(text, tokens):
+    data, at, out = text.encode(), 0, []
+    longest = max(map(len, tokens))
+    while at < len(data):
+        size = next(n for n in range(longest, 0, -1) if data[at : at + n] in tokens)
+        out.append(tokens[data[at : at + size]])
+        at += size
+    return out
+
+
+def test_rwkv_world(gradus, tmp_path):
+    source, tokens = random.Random(13), {bytes([byte]): byte + 1 for byte in range(256)}
+    words = {t[i : i + source.choice([1, 2, 4])] for t in texts(13, 100) for i in range(0, 40, 5)}
+    literals = {token: repr(token) if len(token) and token[0] > 127 else repr(token.decode())
+                for token in tokens}
+    for word in sorted(words - {""}):
+        if word.encode() not in tokens:
+            tokens[word.encode()] = len(tokens) + 1
+            literals[word.encode()] = repr(word)
+    lines = [f"{i} {literals[token]} {len(token)}" for token, i in tokens.items()]
+    (tmp_path / "rwkv_vocab_v20230424.txt").write_text("\n".join(lines) + "\n")
+    inputs = texts(14)
+    theirs = [rwkv_encode(text, tokens) for text in inputs]
+    assert differing(run_json(gradus, tmp_path, "encode", inputs), theirs, inputs) == []
+    assert run_json(gradus, tmp_path, "decode", theirs) == inputs
 
 
 @pytest.mark.parametrize("normalized", [True, False])

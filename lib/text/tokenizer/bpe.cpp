@@ -33,7 +33,7 @@ uint32_t next_owner() {
 
 struct BpeOptions {
   std::string unknown, prefix, suffix;
-  bool fuse_unknown = false, byte_fallback = false, ignore_merges = false;
+  bool fuse_unknown = false, byte_fallback = false, ignore_merges = false, ranks_by_token = false;
 };
 
 class Bpe : public TokenModel {
@@ -256,7 +256,8 @@ void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank
   const TokenId left_id = require(left, rank), right_id = require(right, rank);
   std::string merged(left);
   merged += right.substr(std::min(options_.prefix.size(), right.size()));
-  merges_.set(left_id, right_id, {rank, require(merged, rank)});
+  const TokenId id = require(merged, rank);
+  merges_.set(left_id, right_id, {options_.ranks_by_token ? static_cast<uint32_t>(id) : rank, id});
 }
 
 void Bpe::read_merges(const Json& merges) {
@@ -298,7 +299,8 @@ std::unique_ptr<TokenModel> read_bpe(const Json& model, PieceForm form, const st
                      .suffix = optional_string(model, "end_of_word_suffix", where),
                      .fuse_unknown = json_get<bool>(model, "fuse_unk", false, where),
                      .byte_fallback = json_get<bool>(model, "byte_fallback", false, where),
-                     .ignore_merges = json_get<bool>(model, "ignore_merges", false, where)};
+                     .ignore_merges = json_get<bool>(model, "ignore_merges", false, where),
+                     .ranks_by_token = json_get<bool>(model, "ranks_by_token", false, where)};
   auto bpe =
       std::make_unique<Bpe>(Vocab::read(json_member(model, "vocab", where), where + ".vocab"),
                             std::move(options), form, where);

@@ -174,6 +174,26 @@ Decoder make_word_piece(const Json& component, const std::string& where, int) {
   });
 }
 
+// Connectionist temporal classification: repeated tokens are one, and padding is nothing.
+Decoder make_ctc(const Json& component, const std::string& where, int) {
+  const auto padding = json_get<std::string>(component, "pad_token", where);
+  const auto delimiter = json_get<std::string>(component, "word_delimiter_token", where);
+  const bool cleanup = json_get<bool>(component, "cleanup", where);
+  const auto change = [=](std::string& token) {
+    replace_all(token, padding, "");
+    if (!cleanup) return;
+    clean_up(token);
+    replace_all(token, delimiter, " ");
+  };
+  Decoder made{.run_inside = change};
+  made.run = [change](std::vector<std::string>& tokens) {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    for (std::string& token : tokens) change(token);
+    std::erase(tokens, "");
+  };
+  return made;
+}
+
 Decoder make_bpe(const Json& component, const std::string& where, int) {
   const auto suffix = json_get<std::string>(component, "suffix", where);
   Decoder made{.run_inside = [suffix](std::string& token) { replace_all(token, suffix, " "); }};
@@ -216,6 +236,7 @@ constexpr Component<Maker> kDecoders[] = {
     {"Metaspace", make_metaspace},
     {"WordPiece", make_word_piece},
     {"BPEDecoder", make_bpe},
+    {"CTC", make_ctc},
     {"Sequence", make_sequence},
 };
 

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "text/tokenizer/base64.h"
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/vocab.h"
 #include "text/tokenizer/word_scanner.h"
@@ -179,7 +180,10 @@ Json added_tokens(const Vocabulary& vocabulary) {
 }
 
 // BOS before and EOS after the text, as the file's flags say.
-Json post_processor(const Json& metadata, const Vocabulary& vocabulary, bool bos_default,
+struct EndDefaults {
+  bool bos = false, eos = false;
+};
+Json post_processor(const Json& metadata, const Vocabulary& vocabulary, EndDefaults defaults,
                     const std::string& where) {
   Json single = Json::array(), special = Json::object();
   const auto add = [&](const char* flag, const char* id_key, bool fallback) {
@@ -197,9 +201,9 @@ Json post_processor(const Json& metadata, const Vocabulary& vocabulary, bool bos
   const auto text = [](const char* id, int type) {
     return Json{{"Sequence", {{"id", id}, {"type_id", type}}}};
   };
-  add("add_bos_token", "bos_token_id", bos_default);
+  add("add_bos_token", "bos_token_id", defaults.bos);
   single.push_back(text("A", 0));
-  add("add_eos_token", "eos_token_id", false);
+  add("add_eos_token", "eos_token_id", defaults.eos);
   Json pair = single;
   pair.push_back(text("B", 1));
   return {{"type", "TemplateProcessing"},
@@ -235,7 +239,7 @@ Json byte_level_document(const Json& metadata, const std::string& where) {
   out["added_tokens"] = added_tokens(vocabulary);
   if (row.nfc) out["normalizer"] = {{"type", "NFC"}};
   out["pre_tokenizer"] = pre_tokenizer(row);
-  out["post_processor"] = post_processor(metadata, vocabulary, row.adds_bos, where);
+  out["post_processor"] = post_processor(metadata, vocabulary, {.bos = row.adds_bos}, where);
   out["decoder"] = byte_level(true);
   out["model"] =
       bpe_model(std::move(vocabulary.vocab), json_array(metadata, key_name("merges"), where));
@@ -308,7 +312,7 @@ Json sentencepiece_document(const Json& metadata, const std::string& where) {
   if (prefix) decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   out["normalizer"] = sequence("normalizers", std::move(normalizers));
   out["decoder"] = sequence("decoders", std::move(decoders));
-  out["post_processor"] = post_processor(metadata, vocabulary, true, where);
+  out["post_processor"] = post_processor(metadata, vocabulary, {.bos = true}, where);
   Json merges =
       metadata.contains(key_name("merges"))
           ? json_array(metadata, key_name("merges"), where)
@@ -322,12 +326,113 @@ Json sentencepiece_document(const Json& metadata, const std::string& where) {
   return out;
 }
 
+// The text of the token that a key names, or `fallback`.
+std::string token_of(const Json& metadata, const char* key, const Vocabulary& vocabulary,
+                     const std::string& fallback, const std::string& where) {
+  if (!metadata.contains(key_name(key))) return fallback;
+  const auto id = json_get<int64_t>(metadata, key_name(key), where);
+  if (id < 0 || id >= static_cast<int64_t>(vocabulary.tokens.size()))
+    throw Error({.what = "token id is out of range",
+                 .where = where + ": " + key_name(key),
+                 .found = cat(id)});
+  return vocabulary.tokens[static_cast<size_t>(id)];
+}
+
+Json end_pair(const std::string& token, const Vocabulary& vocabulary, const std::string& where) {
+  const auto found = vocabulary.vocab.find(token);
+  if (found == vocabulary.vocab.end())
+    throw Error({.what = "vocabulary has no token '" + printable(token) + "'", .where = where});
+  return {token, *found};
+}
+
+// llama.cpp writes the start of a word as a space mark and drops BERT's "##".
+Json word_piece_document(const Json& metadata, const std::string& where) {
+  const Vocabulary vocabulary = read_vocabulary(metadata, where);
+  Json vocab = Json::object();
+  auto& entries = vocab.get_ref<Json::object_t&>();
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& token = vocabulary.tokens[id];
+    const bool bracketed = token.starts_with('[') && token.ends_with(']');
+    const bool starts = token.starts_with(kSpaceMark);
+    entries.emplace_back(bracketed ? token : starts ? token.substr(3) : "##" + token, id);
+  }
+  Json out = document();
+  out["added_tokens"] = added_tokens(vocabulary);
+  out["normalizer"] = {{"type", "BertNormalizer"},
+                       {"clean_text", true},
+                       {"handle_chinese_chars", true},
+                       {"strip_accents", nullptr},
+                       {"lowercase", true}};
+  out["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+  out["post_processor"] = {
+      {"type", "BertProcessing"},
+      {"sep", end_pair(token_of(metadata, "seperator_token_id", vocabulary, "[SEP]", where),
+                       vocabulary, where)},
+      {"cls", end_pair(token_of(metadata, "bos_token_id", vocabulary, "[CLS]", where), vocabulary,
+                       where)}};
+  out["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  out["model"] = {{"type", "WordPiece"},
+                  {"unk_token", token_of(metadata, "unknown_token_id", vocabulary, "[UNK]", where)},
+                  {"continuing_subword_prefix", "##"},
+                  {"max_input_chars_per_word", 100},
+                  {"vocab", std::move(vocab)}};
+  return out;
+}
+
+// The character map comes as an array of bytes, signed or not.
+std::string character_map(const Json& metadata, const std::string& where) {
+  std::string bytes;
+  const std::string key = key_name("precompiled_charsmap");
+  if (!metadata.contains(key)) return bytes;
+  for (const Json& byte : json_array(metadata, key, where)) {
+    if (!byte.is_number_integer() || byte < -128 || byte > 255)
+      json_wrong_type(byte, key, "an array of bytes", where);
+    bytes += static_cast<char>(byte.get<int>());
+  }
+  return bytes;
+}
+
+Json unigram_document(const Json& metadata, const std::string& where) {
+  const Vocabulary vocabulary = read_vocabulary(metadata, where);
+  const Json& scores = json_array(metadata, key_name("scores"), where);
+  if (scores.size() != vocabulary.tokens.size())
+    throw Error({.what = "tokens and their scores differ in number",
+                 .where = where + ": " + key_name("scores")});
+  Json pieces = Json::array(), normalizers = Json::array();
+  for (size_t id = 0; id < scores.size(); ++id)
+    pieces.push_back({vocabulary.tokens[id], scores[id]});
+  const std::string map = character_map(metadata, where);
+  if (!map.empty())
+    normalizers.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", encode_base64(map)}});
+  normalizers.push_back({{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}});
+  normalizers.push_back(
+      {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", kSpaceMark}});
+  const bool prefix = json_get<bool>(metadata, key_name("add_space_prefix"), true, where);
+  const Json metaspace = {{"type", "Metaspace"},
+                          {"replacement", kSpaceMark},
+                          {"prepend_scheme", prefix ? "always" : "never"},
+                          {"split", true}};
+  Json out = document();
+  out["added_tokens"] = added_tokens(vocabulary);
+  out["normalizer"] = sequence("normalizers", std::move(normalizers));
+  out["pre_tokenizer"] = metaspace;
+  out["post_processor"] = post_processor(metadata, vocabulary, {.eos = true}, where);
+  out["decoder"] = metaspace;
+  out["model"] = {{"type", "Unigram"},
+                  {"unk_id", json_get<int64_t>(metadata, key_name("unknown_token_id"), 2, where)},
+                  {"byte_fallback", false},
+                  {"vocab", std::move(pieces)}};
+  return out;
+}
+
 }  // namespace
 
 Json tokenizer_json_from_gguf(const Json& metadata, const std::string& where) {
   using Maker = Json (*)(const Json&, const std::string&);
   static constexpr Component<Maker> kModels[] = {{"gpt2", byte_level_document},
-                                                 {"llama", sentencepiece_document}};
+                                                 {"llama", sentencepiece_document},
+                                                 {"bert", word_piece_document},
+                                                 {"t5", unigram_document}};
   const auto model = json_get<std::string>(metadata, key_name("model"), where);
   return find_component(kModels, model, where + ": " + key_name("model"))(metadata, where);
 }

@@ -2,7 +2,7 @@
 // From the vocabulary in a GGUF file's metadata to a tokenizer.json document.
 // Source: llama.cpp's src/llama-vocab.cpp for the splits that tokenizer.ggml.pre names, and
 // transformers' integrations/gguf for how SentencePiece merges are recovered.
-// Non-goals: the models "bert", "t5" and "rwkv", refused by name.
+// Non-goal: the model "rwkv", whose vocabulary no tokenizer.json can hold; refused by name.
 #pragma once
 
 #include <string>
@@ -12,7 +12,8 @@
 namespace gradus {
 
 // `metadata` is the flat object of a GGUF file's keys. Handles tokenizer.ggml.model "gpt2"
-// (byte-level BPE) and "llama" (SentencePiece BPE with byte fallback). Control tokens become
+// (byte-level BPE), "llama" (SentencePiece BPE with byte fallback), "bert" (WordPiece, lower case)
+// and "t5" (Unigram). Control tokens become
 // special added tokens, user-defined ones plain added tokens; BOS and EOS go into the
 // post-processor when the file asks for them. Throws gradus::Error naming `where` and the key for
 // what is missing, malformed, or an unknown model or pre-tokenizer.

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/added_tokens.h"
+#include "text/tokenizer/batch_rules.h"
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/decoder.h"
 #include "text/tokenizer/model.h"
@@ -54,6 +55,10 @@ class JsonTokenizer : public Tokenizer {
 
  private:
   using Data = std::vector<ByteSpan>;  // see encode_guarded(); needs Tracking::kOn
+  std::vector<TokenId> encode_in_batch(std::string_view text, SpecialTokens special) const override;
+  void pad_batch(std::vector<std::vector<TokenId>>& rows) const override {
+    if (padding_) padding_->apply(rows);
+  }
   Encoding run(std::string_view text, SpecialTokens special, Tracking tracking,
                const Data& data) const;
   void encode_text(AlignedText text, const Data& data, Encoding& out) const;
@@ -69,6 +74,8 @@ class JsonTokenizer : public Tokenizer {
   PreTokenizers pre_;
   PostProcessor post_;
   Decoder decoder_;
+  std::optional<Truncation> truncation_;
+  std::optional<Padding> padding_;
 };
 
 const Json* component(const Json& document, const char* key) {
@@ -92,6 +99,20 @@ JsonTokenizer::JsonTokenizer(const Json& document, const std::string& where) {
     post_ = read_post_processor(*part, where + ": post_processor");
   if (const Json* part = component(document, "decoder"))
     decoder_ = read_decoder(*part, where + ": decoder");
+  truncation_ = read_truncation(document, where);
+  padding_ = read_padding(document, where);
+}
+
+std::vector<TokenId> JsonTokenizer::encode_in_batch(std::string_view text,
+                                                    SpecialTokens special) const {
+  if (!truncation_) return encode(text, special);
+  const bool add = special == SpecialTokens::kAdd && post_;
+  Encoding added;
+  if (add) post_(added);
+  Encoding out{.ids = encode(text, SpecialTokens::kNone), .spans = {}};
+  truncation_->apply(out.ids, added.ids.size());
+  if (add) post_(out);
+  return out.ids;
 }
 
 void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking tracking) {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
+
 #include "base/error.h"
+#include "base/parallel.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer/rwkv_vocab.h"
+#include "text/tokenizer/tiktoken.h"
 
 namespace gradus {
 
@@ -8,13 +13,57 @@ Encoding Tokenizer::encode_guarded(std::string_view text, const std::vector<Byte
   return encode_with_spans(text, SpecialTokens::kNone);
 }
 
+std::vector<std::vector<TokenId>> Tokenizer::encode_batch(const std::vector<std::string>& texts,
+                                                          SpecialTokens special) const {
+  std::vector<std::vector<TokenId>> rows(texts.size());
+  parallel_for(static_cast<int64_t>(texts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      try {
+        rows[i] = encode_in_batch(texts[i], special);
+      } catch (const Error& error) {
+        throw Error({.what = error.what(), .where = cat("text ", i)});
+      }
+    }
+  });
+  pad_batch(rows);
+  return rows;
+}
+
+namespace {
+
+// The file of the folder whose name has this beginning and end, the first by name.
+std::optional<fs::path> find_file(const fs::path& folder, std::string_view begin,
+                                  std::string_view end) {
+  std::optional<fs::path> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(begin) && name.ends_with(end) && (!found || entry.path() < *found))
+      found = entry.path();
+  }
+  return found;
+}
+
+std::unique_ptr<Tokenizer> load_model_file(const fs::path& file) {
+  const MappedFile mapped(file);
+  if (looks_like_tiktoken(mapped.text().substr(0, 4096)))
+    return tokenizer_from_tiktoken(mapped.text(), file);
+  return tokenizer_from_sentencepiece(file);
+}
+
+}  // namespace
+
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   const fs::path json = model_folder / "tokenizer.json", model = model_folder / "tokenizer.model";
   if (fs::exists(json)) return tokenizer_from_json(read_json(json), json.string());
-  if (fs::exists(model)) return tokenizer_from_sentencepiece(model);
+  if (fs::exists(model)) return load_model_file(model);
+  if (const auto file = find_file(model_folder, "", ".tiktoken"))
+    return tokenizer_from_tiktoken(MappedFile(*file).text(), *file);
+  if (const auto file = find_file(model_folder, "rwkv_vocab_", ".txt"))
+    return tokenizer_from_rwkv(read_file(*file), file->string());
   throw Error({.what = "folder has no tokenizer",
                .where = model_folder.string(),
-               .expected = "tokenizer.json or tokenizer.model"});
+               .expected = "tokenizer.json, tokenizer.model, *.tiktoken or rwkv_vocab_*.txt"});
 }
 
 }  // namespace gradus

@@ -11,6 +11,7 @@ std::string type_of(const Json& model, const std::string& where) {
   if (model.is_object() && !model.contains("type")) {
     if (model.contains("merges")) return "BPE";
     if (model.contains("max_input_chars_per_word")) return "WordPiece";
+    if (model.contains("vocab") && model.at("vocab").is_array()) return "Unigram";
     if (model.contains("vocab") && model.at("vocab").is_object()) return "WordLevel";
   }
   return json_get<std::string>(model, "type", where);
@@ -45,6 +46,8 @@ std::unique_ptr<TokenModel> read_model(const Json& model, PieceForm form,
   using Maker = std::unique_ptr<TokenModel> (*)(const Json&, PieceForm, const std::string&);
   static constexpr Component<Maker> kModels[] = {
       {"BPE", read_bpe},
+      {"Unigram",
+       [](const Json& m, PieceForm, const std::string& w) { return read_unigram(m, w); }},
       {"WordPiece",
        [](const Json& m, PieceForm, const std::string& w) { return read_word_piece(m, w); }},
       {"WordLevel",

@@ -37,7 +37,9 @@ bool model_reads_bytes(const Json& model);
 // Reads "model" of a tokenizer.json; throws naming an unknown type.
 std::unique_ptr<TokenModel> read_model(const Json& model, PieceForm form, const std::string& where);
 
+// "ranks_by_token" is ours, for tiktoken: a merge ranks as the id of its token.
 std::unique_ptr<TokenModel> read_bpe(const Json& model, PieceForm form, const std::string& where);
+std::unique_ptr<TokenModel> read_unigram(const Json& model, const std::string& where);
 std::unique_ptr<TokenModel> read_word_piece(const Json& model, const std::string& where);
 std::unique_ptr<TokenModel> read_word_level(const Json& model, const std::string& where);
 

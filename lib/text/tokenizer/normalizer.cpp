@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer/normalizer.h"
 
+#include <memory>
 #include <vector>
 
+#include "text/tokenizer/base64.h"
 #include "text/tokenizer/byte_chars.h"
 #include "text/tokenizer/component.h"
+#include "text/tokenizer/precompiled.h"
 #include "text/unicode.h"
 
 namespace gradus {
 namespace {
+
+constexpr size_t kMaxMappedBytes = 6;  // clusters from here on are mapped character by character
 
 // Rewrites character by character: `map(out, c)` appends what stands for c.
 template <class Map>
@@ -177,6 +182,38 @@ Normalizer make_bert(const Json& component, const std::string& where, int) {
   };
 }
 
+void apply_map(AlignedText& text, const CharacterMap& map) {
+  const std::string_view view = text.view();
+  TextEditor editor(text);
+  const auto put = [&](size_t begin, size_t end) {
+    const auto found = map.find(view.substr(begin, end - begin));
+    if (found) editor.put(*found, begin, end);
+    return found.has_value();
+  };
+  for (size_t at = 0; at < view.size();) {
+    const size_t end = grapheme_end(view, at);
+    if (end - at < kMaxMappedBytes && put(at, end)) {
+      at = end;
+      continue;
+    }
+    for (size_t next = at; at < end; at = next) {
+      next += decode_utf8(view, at).bytes;
+      if (!put(at, next)) editor.keep(at, next);
+    }
+  }
+  text = editor.finish();
+}
+
+Normalizer make_precompiled(const Json& component, const std::string& where, int) {
+  const std::string place = where + ".precompiled_charsmap";
+  const auto blob = json_get<std::string>(component, "precompiled_charsmap", where);
+  if (blob.empty()) return [](AlignedText&) {};
+  const auto bytes = decode_base64(blob);
+  if (!bytes) throw Error({.what = "is not base64", .where = place});
+  const auto map = std::make_shared<CharacterMap>(*bytes, place);
+  return [map](AlignedText& text) { apply_map(text, *map); };
+}
+
 Normalizer make_sequence(const Json& component, const std::string& where, int depth) {
   std::vector<Normalizer> steps;
   for (const Json& step : json_array(component, "normalizers", where))
@@ -200,6 +237,7 @@ constexpr Component<Maker> kNormalizers[] = {
     {"Nmt", make_nmt},
     {"ByteLevel", make_byte_level},
     {"BertNormalizer", make_bert},
+    {"Precompiled", make_precompiled},
     {"Sequence", make_sequence},
 };
 

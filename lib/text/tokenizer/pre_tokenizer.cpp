@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer/pre_tokenizer.h"
 
+#include <unicode/uscript.h>
+
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "text/tokenizer/byte_chars.h"
@@ -144,6 +147,46 @@ PreTokenizers make_fixed_length(const Json& component, const std::string& where,
   return splitting({.matcher = matcher});
 }
 
+constexpr int kScriptsVersion = 9;  // of Unicode, of the table in `tokenizers`
+
+// Script numbers as `tokenizers` sees them: kana are Han, and some characters join any script.
+int script_of(char32_t c) {
+  if (c == 0x30FC) return USCRIPT_HAN;
+  if (c == 0x953 || c == 0x954) return USCRIPT_DEVANAGARI;  // of another since
+  if (c == 0x589 || c == 0x61C) return USCRIPT_COMMON;
+  if (c == ' ' || !assigned_by(c, kScriptsVersion)) return -1;
+  UErrorCode status = U_ZERO_ERROR;
+  const UScriptCode script = uscript_getScript(static_cast<UChar32>(c), &status);
+  if (script == USCRIPT_UNKNOWN) return -1;
+  return script == USCRIPT_HIRAGANA || script == USCRIPT_KATAKANA ? USCRIPT_HAN : script;
+}
+
+// Cuts where the script changes. What precedes the first character of a script is lost, as there.
+void split_scripts(Pieces& pieces) {
+  const std::string_view text = pieces.text.view();
+  std::vector<PieceRange> ranges;
+  for (const PieceRange& piece : pieces.ranges) {
+    std::optional<int> last;
+    std::optional<size_t> begin;
+    for (size_t at = piece.begin; at < piece.end;) {
+      const CodePoint c = decode_utf8(text, at);
+      const int script = script_of(c.value);
+      if (script >= 0 && last != script) {
+        if (begin) ranges.push_back({*begin, at});
+        begin = at;
+      }
+      if (script >= 0) last = script;
+      at += c.bytes;
+    }
+    if (begin) ranges.push_back({*begin, piece.end});
+  }
+  pieces.ranges.swap(ranges);
+}
+
+PreTokenizers make_scripts(const Json&, const std::string&, Context) {
+  return {.run = split_scripts};
+}
+
 enum class Prepend { kFirst, kNever, kAlways };
 
 Prepend read_prepend(const Json& component, const std::string& where) {
@@ -228,6 +271,7 @@ constexpr Component<Maker> kPreTokenizers[] = {
     {"BertPreTokenizer", make_bert},
     {"FixedLength", make_fixed_length},
     {"Metaspace", make_metaspace},
+    {"UnicodeScripts", make_scripts},
     {"Sequence", make_sequence},
 };
 

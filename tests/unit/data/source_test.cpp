@@ -61,6 +61,15 @@ std::string many_rows(int count) {
 
 }  // namespace
 
+TEST_CASE("messages_key is refused for rows without turns") {
+  Fixture test(R"({"instruction":"Q","output":"A"})");
+  test.source.messages_key = "turns";
+  test.source.shape = GENERATE(RowShape::kAuto, RowShape::kAlpaca);
+  const std::string message = test.error(chatml());
+  CHECK(message.find("messages_key") != std::string::npos);
+  CHECK(message.find("turns") != std::string::npos);
+}
+
 TEST_CASE("text documents get the tokenizer's special tokens and an end token") {
   Fixture fixture("{\"text\": \"ab\"}\n{\"text\": \"\"}\n{\"text\": \"c</s>\"}\n");
   const auto source = fixture.open();

@@ -57,8 +57,12 @@ TEST_CASE("unknown component types are refused by name") {
     CHECK_THAT(message(with(part, {{"no", "type"}})), Contains("'type' is missing"));
     CHECK_FALSE(message(with(part, 7)).empty());
   }
-  CHECK_THAT(message(with("/model/type", "Unigram")), Contains("'Unigram' is not supported"));
-  CHECK_THAT(message(with("/normalizer", {{"type", "Precompiled"}})), Contains("Precompiled"));
+  CHECK_THAT(message(with("/model/type", "Mystery")), Contains("'Mystery' is not supported"));
+  CHECK_THAT(message(with("/model/type", "Unigram")), Contains("'vocab'"));
+  for (const char* map : {"*", "AAAA", "/////wAA"})
+    CHECK_THAT(
+        message(with("/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}})),
+        Contains("precompiled_charsmap"));
   CHECK_THAT(message(with("/version", "2.0")), Contains("version"));
 }
 
@@ -136,6 +140,22 @@ TEST_CASE("a GGUF vocabulary with scores merges by score") {
   CHECK(tokenizer->decode({1, 7, 2, 6, 8, 9}, DecodeSpecial::kSkip) == "abcé");
 }
 
+TEST_CASE("GGUF vocabularies of words and of scored pieces become tokenizers") {
+  const Json words = Json::parse(R"({"tokenizer.ggml.model": "bert", "tokenizer.ggml.tokens":
+    ["[UNK]", "[CLS]", "[SEP]", "\u2581un", "able", "\u2581!"], "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.seperator_token_id": 2, "tokenizer.ggml.unknown_token_id": 0})");
+  const auto bert = tokenizer_from_json(tokenizer_json_from_gguf(words, "m.gguf"), "m.gguf");
+  CHECK(bert->encode("Unable! no", SpecialTokens::kAdd) == std::vector<TokenId>{1, 3, 4, 5, 0, 2});
+  CHECK(bert->decode({3, 4, 5}, DecodeSpecial::kSkip) == "unable!");
+  const Json pieces = Json::parse(R"({"tokenizer.ggml.model": "t5", "tokenizer.ggml.tokens":
+    ["<pad>", "</s>", "<unk>", "\u2581a", "b", "\u2581", "ab"], "tokenizer.ggml.scores":
+    [0, 0, 0, -2, -2, -1.5, -3], "tokenizer.ggml.token_type": [3, 3, 2, 1, 1, 1, 1],
+    "tokenizer.ggml.eos_token_id": 1, "tokenizer.ggml.unknown_token_id": 2})");
+  const auto t5 = tokenizer_from_json(tokenizer_json_from_gguf(pieces, "m.gguf"), "m.gguf");
+  CHECK(t5->encode("ab  bxx", SpecialTokens::kAdd) == std::vector<TokenId>{3, 4, 5, 4, 2, 1});
+  CHECK(t5->decode({3, 4, 5, 4}, DecodeSpecial::kSkip) == "ab b");
+}
+
 TEST_CASE("broken GGUF vocabularies are refused by key") {
   const auto refusal = [](const char* key, const Json& value) {
     Json metadata = gguf_vocabulary();
@@ -148,7 +168,7 @@ TEST_CASE("broken GGUF vocabularies are refused by key") {
     return std::string();
   };
   CHECK_THAT(refusal("pre", "mystery-9"), Contains("tokenizer.ggml.pre") && Contains("mystery-9"));
-  CHECK_THAT(refusal("model", "bert"), Contains("tokenizer.ggml.model") && Contains("'bert'"));
+  CHECK_THAT(refusal("model", "rwkv"), Contains("tokenizer.ggml.model") && Contains("'rwkv'"));
   CHECK_THAT(refusal("tokens", 7), Contains("tokenizer.ggml.tokens"));
   CHECK_THAT(refusal("tokens", Json::array({1})), Contains("not a short string"));
   CHECK_THAT(refusal("token_type", Json::array({1})), Contains("token_type"));
