@@ -19,6 +19,7 @@ Command store_digest_command();
 Command store_verify_command();
 Command store_lineage_command();
 Command model_import_command();
+Command model_convert_command();
 Command model_inspect_command();
 Command model_forward_command();
 Command model_merge_command();

@@ -25,6 +25,7 @@ std::vector<Command> command_table() {
           eval_command(),
           compare_command(),
           model_import_command(),
+          model_convert_command(),
           model_inspect_command(),
           model_forward_command(),
           model_merge_command(),
