@@ -350,6 +350,9 @@ GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
   else
     fill_byte_level(source, vocab_size, out);
   fill_special(source, out);
+  for (const auto& [key, id] : out.special) {
+    if (key == "unknown_token_id" && out.model == "llama") out.types[id] = kUnknown;
+  }
   fill_ends(source, out);
   fill_templates(source, folder, out);
   return out;
