@@ -14,6 +14,7 @@ run() {
   "$build/bench/$@"
 }
 run bench_start --model "$scratch/model"
+run bench_load --model "$scratch/model"
 run bench_decode --model "$scratch/model"
 run bench_train
 run bench_quant_matmul

@@ -13,15 +13,14 @@ namespace {
 int run_import(const CommandLine& line) {
   const fs::path out = line.require("--out"), file = resolve_model(line.only("FILE.gguf"));
   const std::string dtype = line.get("--dtype", "bfloat16");
-  const auto licence =
-      json_get<std::string>(GgufFile(file).metadata(), "general.license", "", file.string());
+  const GgufFile gguf(file);
+  const auto licence = json_get<std::string>(gguf.metadata(), "general.license", "", file.string());
   AtomicFolder folder(out);
   import_gguf(file, folder.path(), dtype);
   DigestCache digests;
-  LineageBuilder(LineageKind::kImported, digests)
-      .source(file, licence)
-      .recipe({{"dtype", dtype}})
-      .write(folder.path());
+  LineageBuilder lineage(LineageKind::kImported, digests);
+  for (const fs::path& part : gguf.paths()) lineage.source(part, licence);
+  lineage.recipe({{"dtype", dtype}}).write(folder.path());
   folder.commit();
   print_json_if_asked(line, Json{{"model", out.string()}});
   return 0;

@@ -20,6 +20,7 @@ Command store_verify_command();
 Command store_lineage_command();
 Command model_fetch_command();
 Command model_import_command();
+Command model_convert_command();
 Command model_inspect_command();
 Command model_diff_command();
 Command model_verify_command();

@@ -26,6 +26,7 @@ std::vector<Command> command_table() {
           compare_command(),
           model_fetch_command(),
           model_import_command(),
+          model_convert_command(),
           model_inspect_command(),
           model_diff_command(),
           model_verify_command(),

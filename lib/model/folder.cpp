@@ -12,6 +12,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/copy_weights.h"
+#include "model/load_quantized.h"
 #include "model/quantization_config.h"
 #include "tensor/device.h"
 
@@ -51,6 +53,13 @@ bool is_known_extra(const std::string& name, const ModelConfig& config) {
 class Reader {
  public:
   explicit Reader(const fs::path& folder) : folder_(folder), files_(folder) {}
+
+  bool contains(const std::string& name) const { return files_.contains(name); }
+
+  // The stored tensor of any shape, or null after noting that it is missing.
+  const StoredTensor* take_any(const std::string& name) {
+    return take(name, files_.contains(name) ? files_.at(name).shape : std::vector<int64_t>());
+  }
 
   // The stored tensor, or null after noting what is wrong.
   const StoredTensor* take(const std::string& name, const std::vector<int64_t>& shape) {
@@ -95,91 +104,14 @@ class Reader {
   Problems problems_;
 };
 
-// One tensor to fill once the whole folder is known to fit.
-struct Copy {
-  std::string name;
-  const StoredTensor* stored;
-  at::Tensor target;
-};
-
-void run_copies(const std::vector<Copy>& copies, const Reader& reader) {
-  for (const Copy& copy : copies) {
-    at::Tensor target = copy.target;
-    target.copy_(view_of(*copy.stored, reader.place(copy.name)));
-    check_finite(target, reader.place(copy.name));
-  }
+TensorAccess access_of(Reader& reader) {
+  return {.contains = [&reader](const std::string& name) { return reader.contains(name); },
+          .take = [&reader](const std::string& name,
+                            const std::vector<int64_t>& shape) -> const StoredTensor* {
+            return shape.empty() ? reader.take_any(name) : reader.take(name, shape);
+          },
+          .place = [&reader](const std::string& name) { return reader.place(name); }};
 }
-
-// The stored parts of one quantised projection.
-struct QuantizedPart {
-  const StoredTensor* values;
-  const StoredTensor* scales;
-};
-
-std::vector<int64_t> values_shape(const QuantizationConfig& q, int64_t rows, int64_t columns) {
-  return {rows, q.bits == 4 ? columns / 8 : columns};
-}
-
-bool take_quantized(Reader& reader, const QuantizationConfig& q, const Linear& layer,
-                    std::vector<QuantizedPart>* parts) {
-  const int64_t K = layer.in_features,
-                groups = q.group_size == 0 ? 1 : (K + q.group_size - 1) / q.group_size;
-  bool complete = true;
-  for (const LinearPart& part : layer.parts) {
-    const std::string values = part.name + (q.bits == 4 ? ".weight_packed" : ".weight");
-    const QuantizedPart stored{reader.take(values, values_shape(q, part.rows, K)),
-                               reader.take(part.name + ".weight_scale", {part.rows, groups})};
-    if (q.bits == 4) complete &= reader.take(part.name + ".weight_shape", {2}) != nullptr;
-    complete &= stored.values && stored.scales;
-    parts->push_back(stored);
-  }
-  return complete;
-}
-
-at::Tensor stack_rows(const std::vector<at::Tensor>& parts, c10::ScalarType dtype,
-                      c10::Device device) {
-  int64_t rows = 0;
-  for (const at::Tensor& part : parts) rows += part.size(0);
-  at::Tensor all =
-      at::empty({rows, parts[0].size(1)}, at::TensorOptions().dtype(dtype).device(device));
-  int64_t row = 0;
-  for (const at::Tensor& part : parts) {
-    all.narrow(0, row, part.size(0)).copy_(part);
-    row += part.size(0);
-  }
-  return all;
-}
-
-void build_quantized(Linear& layer, const std::vector<QuantizedPart>& parts,
-                     const QuantizationConfig& q, const Reader& reader, c10::Device device) {
-  const std::string where =
-      reader.place(layer.parts[0].name + (q.bits == 4 ? ".weight_packed" : ".weight"));
-  std::vector<at::Tensor> values, scales;
-  for (const QuantizedPart& part : parts) {
-    values.push_back(view_of(*part.values, where));
-    scales.push_back(view_of(*part.scales, where));
-  }
-  QuantizedTensor stored{.bits = q.bits, .group_size = q.group_size};
-  stored.values = stack_rows(values, q.bits == 4 ? at::kInt : at::kChar, device);
-  const bool narrow = std::all_of(scales.begin(), scales.end(), [](const at::Tensor& part) {
-    return part.scalar_type() == at::kBFloat16;
-  });
-  stored.scales = stack_rows(scales, narrow ? at::kBFloat16 : at::kFloat, device);
-  check_finite(stored.scales, where);
-  layer.quantized = prepare_quantized(stored, layer.in_features, where);
-}
-
-// Frees the dense weight of projections that will be quantised, so that it is never filled.
-void drop_dense(Transformer& model, const QuantizationConfig& q) {
-  model.for_each_linear([&](Linear& layer) {
-    if (q.applies_to(layer.parts[0].name)) layer.weight.reset();
-  });
-}
-
-struct PendingQuantized {
-  Linear* layer;
-  std::vector<QuantizedPart> parts;
-};
 
 c10::ScalarType compute_dtype(const ModelConfig& config, const LoadOptions& options,
                               const std::string& where) {
@@ -229,27 +161,20 @@ Transformer load_model(const fs::path& folder, const LoadOptions& options) {
   Reader reader(folder);
   reader.check_size(config);
   Transformer model(config, dtype, options.device);
-  if (quantization) drop_dense(model, *quantization);
+  std::optional<QuantizedLoader> quantized;
+  if (quantization) quantized.emplace(model, *quantization, access_of(reader));
 
   const at::NoGradGuard no_gradients;
-  std::vector<Copy> copies;
+  std::vector<WeightCopy> copies;
   for (const NamedTensor& named : model.named_tensors()) {
+    if (quantized && quantized->holds(named.name)) continue;
     const StoredTensor* stored = reader.take(named.name, named.tensor.sizes().vec());
-    if (stored) copies.push_back({named.name, stored, named.tensor});
+    if (stored) copies.push_back({reader.place(named.name), stored, named.tensor});
   }
-  std::vector<PendingQuantized> pending;
-  if (quantization) {
-    model.for_each_linear([&](Linear& layer) {
-      PendingQuantized entry{&layer, {}};
-      if (quantization->applies_to(layer.parts[0].name) &&
-          take_quantized(reader, *quantization, layer, &entry.parts))
-        pending.push_back(entry);
-    });
-  }
+  if (quantized) quantized->take();
   reader.finish(config);
-  run_copies(copies, reader);
-  for (const PendingQuantized& entry : pending)
-    build_quantized(*entry.layer, entry.parts, *quantization, reader, options.device);
+  copy_weights(copies);
+  if (quantized) quantized->build();
   return model;
 }
 
@@ -275,7 +200,9 @@ void save_model(const fs::path& folder, const Transformer& model,
     tensors.push_back(tensor_to_write(named.name, keep.back()));
   }
   write_safetensors_folder(folder, tensors);
-  write_json(folder / "config.json", model_config_to_json(model.config(), dtype_name(stored)));
+  Json config = model_config_to_json(model.config(), dtype_name(stored));
+  config.erase("quantization_config");  // of a checkpoint that was expanded
+  write_json(folder / "config.json", config);
 }
 
 void copy_text_files(const fs::path& from, const fs::path& to) {

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "model/folder.h"
 #include "model/quantization_config.h"
+#include "quant/ignore.h"
 #include "quant/rtn.h"
 #include "tensor/device.h"
 
@@ -29,11 +30,11 @@ struct Output {
   }
 };
 
-QuantizationConfig config_of(const QuantizeRecipe& recipe) {
+QuantizationConfig config_of(const QuantizeRecipe& recipe, const Transformer& model) {
   const bool int4 = recipe.scheme == QuantScheme::kInt4;
   return {.bits = int4 ? 4 : 8,
           .group_size = int4 ? recipe.group_size.value_or(64) : 0,
-          .ignored = recipe.ignore};
+          .ignored = ignored_projections(model, recipe.ignore)};
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,
@@ -47,21 +48,6 @@ void add_quantized(Output& output, const std::string& name, const at::Tensor& we
   output.squared_error += (dequantize(stored, weight.size(1)) - wide).square().sum().item<double>();
   output.squared_weight += wide.square().sum().item<double>();
   ++output.projections;
-}
-
-// The names in `ignore` must exist, or a typing error would quantise what should stay.
-void check_ignored(const Transformer& model, const QuantizationConfig& config) {
-  std::set<std::string> known{"lm_head"};
-  model.for_each_linear([&](const Linear& layer) {
-    for (const LinearPart& part : layer.parts) known.insert(part.name);
-  });
-  for (const std::string& name : config.ignored) {
-    if (known.contains(name)) continue;
-    const std::string near = nearest_name(name, known);
-    throw Error({.what = "no projection is called '" + printable(name) + "'",
-                 .where = "ignore",
-                 .hint = near.empty() ? "" : "did you mean " + near + "?"});
-  }
 }
 
 // Parts of one fused projection are quantised together when it is run, so all or none of them.
@@ -136,8 +122,7 @@ void check_quantize(const QuantizeRecipe& recipe) {
                  .hint = "quantise the model that it was made from"});
   }
   const Transformer shapes(read_model_config(recipe.model), at::kFloat, at::kMeta);  // no memory
-  const QuantizationConfig config = config_of(recipe);
-  check_ignored(shapes, config);
+  const QuantizationConfig config = config_of(recipe, shapes);
   shapes.for_each_linear([&](const Linear& layer) {
     check_whole(layer, config);
     check_groups(layer, config);
@@ -147,9 +132,9 @@ void check_quantize(const QuantizeRecipe& recipe) {
 Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
   const at::NoGradGuard no_gradients;
   set_compute_threads(static_cast<int>(recipe.threads));
-  const QuantizationConfig config = config_of(recipe);
   check_quantize(recipe);
   const Transformer model = load_model(recipe.model, {});
+  const QuantizationConfig config = config_of(recipe, model);
   const Output output = quantize_tensors(model, config, recipe);
   const int64_t bytes = write_tensors(output, folder);
   Json json = model_config_to_json(model.config(), dtype_name(model.dtype()));

@@ -8,7 +8,7 @@
 
 namespace gradus {
 
-// What can be known from config.json: the model is not quantised, every name in `ignore` is a
+// What can be known from config.json: the model is not quantised, every entry of `ignore` means a
 // projection, fused ones are ignored together, and rows can be split into groups.
 void check_quantize(const QuantizeRecipe& recipe);
 

@@ -39,7 +39,8 @@ struct QuantizeRecipe {
       rule::in_range(8, 4096));
     v("search_clipping", search_clipping,
       "choose each scale for the least squared error instead of the largest weight");
-    v("ignore", ignore, "projections that stay as they are, by full name");
+    v("ignore", ignore,
+      "projections that stay as they are: names, ends of names (down_proj), or re:PATTERN");
     v("threads", threads, "CPU threads; 0: all usable cores", rule::at_least(0));
   }
 

@@ -92,7 +92,7 @@ def random_blocks(kind, shape, seed):
     count = int(np.prod(shape)) // block
     data = generator.integers(0, 256, (count, size), dtype=np.uint8)
     places = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82],
-              "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}  # fmt: skip
+              "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0]}  # fmt: skip
     for place in places[kind.name]:
         scales = generator.normal(0, 0.01, (count, 1)).astype(np.float16)
         scales[::7] = np.float16(3e-7)  # subnormal
@@ -149,13 +149,14 @@ def add_vocabulary(writer):
     )
 
 
-def write_gguf(path, model, family, kind=gguf.GGMLQuantizationType.F32, extra=lambda writer: None):
-    """Writes the model (weights beside vectors as `kind`; quantised kinds get random blocks).
+def write_gguf(path, model, family, kind=gguf.GGMLQuantizationType.F32, extra=lambda writer: None, per_part=0):
+    """Writes the model (weights beside vectors as `kind`; quantised kinds get random blocks), split
+    into parts of `per_part` tensors.
 
     Returns {checkpoint name: fp32 array that the file stands for}.
     """
     architecture = ARCHITECTURES[family]
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=per_part)
     add_metadata(writer, model, architecture)
     add_vocabulary(writer)
     extra(writer)

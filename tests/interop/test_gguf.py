@@ -12,7 +12,8 @@ import transformers
 from gguf_models import SIZES, make_model, write_gguf
 from safetensors.torch import load_file
 
-KINDS = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+KINDS = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+         "IQ4_NL", "IQ4_XS"]  # fmt: skip
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3"]
 IDS = torch.tensor([[256, 10, 20, 30, 104, 101, 108, 108, 111, 260, 261, 5]])
 
@@ -199,7 +200,7 @@ def with_key(name, value):
 
 
 REFUSED = {
-    "split": (with_key("split.count", 2), "split"),
+    "part": (with_key("split.count", 2), "-00001-of-00002.gguf"),
     "experts": (with_key("llama.expert_count", 8), "llama.expert_count"),
     "token id": (lambda writer: writer.add_eot_token_id(5000), "tokenizer.ggml.eot_token_id"),
     "stray tensor": (lambda writer: writer.add_tensor("stray", np.zeros(4, np.float32)), "'stray'"),
@@ -257,3 +258,70 @@ def test_huge_counts_are_refused_at_once(gradus, tmp_path):
     (tmp_path / "m.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 2**62, 2**62) + bytes(64))
     done = gradus("model", "import", tmp_path / "m.gguf", "--out", tmp_path / "out", "--dtype", "float32", timeout=10)
     assert_refused(done, tmp_path, ["m.gguf", "tensors"])
+
+
+def parts_of(folder):
+    return sorted(folder.glob("m-*.gguf"))
+
+
+def test_split_files_are_one_model(gradus, tmp_path):
+    model = make_model("llama")
+    truth = write_gguf(tmp_path / "m.gguf", model, "llama", per_part=8)
+    parts = parts_of(tmp_path)
+    assert len(parts) == 3 and parts[0].name == "m-00001-of-00003.gguf"
+    folder = import_folder(gradus, parts[0], tmp_path / "whole")
+    found = load_file(folder / "model.safetensors")
+    assert found.keys() == truth.keys()
+    for name, value in truth.items():
+        assert np.array_equal(found[name].numpy(), value), name
+    sources = json.loads((folder / "lineage.json").read_text())["parents"]
+    assert [entry["path"].rsplit("/", 1)[-1] for entry in sources] == [part.name for part in parts]
+
+
+def test_parts_that_do_not_belong_together_are_refused(gradus, tmp_path):
+    write_gguf(tmp_path / "m.gguf", make_model("llama"), "llama", per_part=8)
+    first, second, third = parts_of(tmp_path)
+
+    def refused(file, *words):
+        done = gradus("model", "import", file, "--out", tmp_path / "out", "--dtype", "float32")
+        assert_refused(done, tmp_path, words)
+
+    refused(second, second.name, "the first part")
+    third.rename(tmp_path / "third")
+    refused(first, third.name, "missing")
+    third.write_bytes(second.read_bytes())
+    refused(first, third.name, "split.no 2 of 3", "1 of 3")
+    third.write_bytes((tmp_path / "third").read_bytes())
+    stray = tmp_path / "other.gguf"
+    first.rename(stray)
+    refused(stray, "other.gguf", "the first part")
+
+
+def test_version_2_is_read(gradus, tmp_path):
+    truth = write_gguf(tmp_path / "m.gguf", make_model("llama"), "llama")
+    image = bytearray((tmp_path / "m.gguf").read_bytes())
+    assert image[4] == 3
+    image[4] = 2
+    (tmp_path / "m.gguf").write_bytes(image)
+    found = load_file(import_folder(gradus, tmp_path / "m.gguf", tmp_path / "out") / "model.safetensors")
+    assert all(np.array_equal(found[name].numpy(), value) for name, value in truth.items()) and found.keys() == truth.keys()
+
+
+def test_a_truncated_file_names_both_sizes(gradus, tmp_path):
+    write_gguf(tmp_path / "m.gguf", make_model("llama"), "llama")
+    image = (tmp_path / "m.gguf").read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(image[:-1000])
+    done = gradus("model", "import", tmp_path / "cut.gguf", "--out", tmp_path / "out", "--dtype", "float32")
+    assert_refused(done, tmp_path, ["truncated", f"at least {len(image)} bytes", f"found {len(image) - 1000}"])
+
+
+@pytest.mark.parametrize("number, name", [(16, "IQ2_XXS"), (39, "MXFP4"), (4711, "4711")])
+def test_types_that_are_not_read_are_named(gradus, tmp_path, number, name):
+    write_gguf(tmp_path / "m.gguf", make_model("llama"), "llama")
+    image = bytearray((tmp_path / "m.gguf").read_bytes())
+    key = b"output_norm.weight"
+    at = image.index(key) + len(key) + 4 + 8
+    image[at : at + 4] = struct.pack("<I", number)
+    (tmp_path / "m.gguf").write_bytes(image)
+    done = gradus("model", "import", tmp_path / "m.gguf", "--out", tmp_path / "out", "--dtype", "float32")
+    assert_refused(done, tmp_path, ["output_norm.weight", name, "IQ4_XS"])

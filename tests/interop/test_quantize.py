@@ -81,3 +81,38 @@ def test_a_model_of_which_nothing_would_be_quantised_is_refused(gradus, tmp_path
     result = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}", ignore)
     assert result.returncode == 1 and "nothing would be quantised" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+ALL = {f"model.layers.{i}.{part}_proj" for i in range(3) for part in
+       ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down")}  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern, kept", [
+    ("down_proj", {name for name in ALL if name.endswith("down_proj")}),
+    ("self_attn.o_proj", {name for name in ALL if name.endswith("o_proj")}),
+    ("layers.1.mlp.down_proj", {"model.layers.1.mlp.down_proj"}),
+    (r"re:.*layers\\.[02]\\.mlp.*", {name for name in ALL if ".mlp." in name and ".1." not in name}),
+    ("re:model.layers.2", {name for name in ALL if ".2." in name}),
+])  # fmt: skip
+def test_projections_are_ignored_by_short_names_and_patterns(gradus, tmp_path, pattern, kept):
+    tiny_models.make("llama", tmp_path / "model")
+    settings = [f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}", "scheme=int8", f'ignore=["lm_head", "{pattern}"]']
+    done = gradus("quantize", *settings)
+    assert done.returncode == 0, done.stderr
+    tensors = safetensors.torch.load_file(tmp_path / "out" / "model.safetensors")
+    assert {name for name in ALL if name + ".weight_scale" not in tensors} == kept
+    config = json.loads((tmp_path / "out" / "config.json").read_text())["quantization_config"]
+    assert set(config["ignore"]) == kept | {"lm_head"}
+    assert gradus("model", "forward", tmp_path / "out", "--ids", ids_file(tmp_path), "--out", tmp_path / "logits").returncode == 0
+
+
+def ids_file(folder):
+    (folder / "ids.json").write_text("[[1, 2, 3]]")
+    return folder / "ids.json"
+
+
+def test_an_ignored_name_that_means_nothing_is_refused_with_near_names(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path / "model")
+    for pattern in ("dwn_proj", "re:.*dwn_proj"):
+        done = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}", f"ignore=[{pattern}]")
+        assert done.returncode == 1 and pattern in done.stderr and "down_proj" in done.stderr, done.stderr

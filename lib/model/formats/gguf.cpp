@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -19,14 +20,33 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "tensor data is used in place");
 
 constexpr GgufTypeInfo kTypes[] = {
-    {GgufType::kF32, "F32", 1, 4},       {GgufType::kF16, "F16", 1, 2},
-    {GgufType::kQ4_0, "Q4_0", 32, 18},   {GgufType::kQ4_1, "Q4_1", 32, 20},
-    {GgufType::kQ5_0, "Q5_0", 32, 22},   {GgufType::kQ5_1, "Q5_1", 32, 24},
-    {GgufType::kQ8_0, "Q8_0", 32, 34},   {GgufType::kQ2_K, "Q2_K", 256, 84},
-    {GgufType::kQ3_K, "Q3_K", 256, 110}, {GgufType::kQ4_K, "Q4_K", 256, 144},
-    {GgufType::kQ5_K, "Q5_K", 256, 176}, {GgufType::kQ6_K, "Q6_K", 256, 210},
+    {GgufType::kF32, "F32", 1, 4},         {GgufType::kF16, "F16", 1, 2},
+    {GgufType::kQ4_0, "Q4_0", 32, 18},     {GgufType::kQ4_1, "Q4_1", 32, 20},
+    {GgufType::kQ5_0, "Q5_0", 32, 22},     {GgufType::kQ5_1, "Q5_1", 32, 24},
+    {GgufType::kQ8_0, "Q8_0", 32, 34},     {GgufType::kQ2_K, "Q2_K", 256, 84},
+    {GgufType::kQ3_K, "Q3_K", 256, 110},   {GgufType::kQ4_K, "Q4_K", 256, 144},
+    {GgufType::kQ5_K, "Q5_K", 256, 176},   {GgufType::kQ6_K, "Q6_K", 256, 210},
+    {GgufType::kIQ4_NL, "IQ4_NL", 32, 18}, {GgufType::kIQ4_XS, "IQ4_XS", 256, 136},
     {GgufType::kBF16, "BF16", 1, 2},
 };
+
+// Types that are known but not read, by number: named in the message.
+struct OtherType {
+  uint32_t number;
+  const char* name;
+};
+constexpr OtherType kOtherTypes[] = {
+    {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
+    {21, "IQ3_S"}, {22, "IQ2_S"}, {24, "I8"},      {25, "I16"},    {26, "I32"},     {27, "I64"},
+    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"},   {40, "NVFP4"},
+};
+
+std::string type_name(uint32_t number) {
+  for (const OtherType& other : kOtherTypes) {
+    if (other.number == number) return other.name;
+  }
+  return cat("ggml type ", number);
+}
 
 constexpr uint64_t kMaxDimensions = 4;   // GGML_MAX_DIMS
 constexpr uint64_t kMaxTensorName = 63;  // GGML_MAX_NAME with its NUL
@@ -55,8 +75,8 @@ const GgufTypeInfo& read_tensor_type(GgufCursor& cursor) {
     if (static_cast<uint32_t>(info.type) == number) return info;
   }
   cursor.fail("tensor type is not supported",
-              "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1 or Q2_K to Q6_K",
-              cat("ggml type ", number));
+              "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL or IQ4_XS",
+              type_name(number));
 }
 
 std::vector<int64_t> read_shape(GgufCursor& cursor) {
@@ -116,8 +136,10 @@ std::vector<Placed> read_tensor_table(GgufCursor& cursor, uint64_t count, uint64
   return table;
 }
 
-// Every range lies in the data and no two of them share a byte.
-void check_ranges(const std::vector<Placed>& table, uint64_t available, const std::string& where) {
+// Every range lies in the data and no two of them share a byte. `begin` is where the data starts.
+void check_ranges(const std::vector<Placed>& table, uint64_t begin, uint64_t file_bytes,
+                  const std::string& where) {
+  const uint64_t available = file_bytes - std::min(begin, file_bytes);
   std::vector<const Placed*> order;
   for (const Placed& placed : table) order.push_back(&placed);
   std::sort(order.begin(), order.end(),
@@ -125,11 +147,18 @@ void check_ranges(const std::vector<Placed>& table, uint64_t available, const st
   uint64_t end = 0;
   for (const Placed* placed : order) {
     const std::string place = where + ": tensor '" + printable(placed->tensor.name) + "'";
-    if (placed->begin > available || placed->bytes > available - placed->begin) {
-      throw Error({.what = "the data lies outside the file (truncated or corrupt)",
+    uint64_t needed = 0;
+    if (__builtin_add_overflow(placed->begin, placed->bytes, &needed) ||
+        __builtin_add_overflow(needed, begin, &needed))
+      throw Error({.what = "the data offset is too large",
                    .where = place,
-                   .expected = cat("within ", available, " bytes"),
                    .found = cat(placed->bytes, " bytes at ", placed->begin)});
+    if (needed - begin > available) {
+      throw Error(
+          {.what = "the file is truncated or corrupt: this tensor's data lies beyond its end",
+           .where = place,
+           .expected = cat("a file of at least ", needed, " bytes"),
+           .found = cat(file_bytes)});
     }
     if (placed->begin < end)
       throw Error({.what = "the data overlaps another tensor's", .where = place});
@@ -139,6 +168,9 @@ void check_ranges(const std::vector<Placed>& table, uint64_t available, const st
 
 void check_magic(GgufCursor& cursor) {
   const auto magic = cursor.take(4);
+  if (std::memcmp(magic.data(), "PK\3\4", 4) == 0)
+    cursor.fail("is a ZIP archive or a PyTorch pickle, which can run code and is not read",
+                "a GGUF file");
   if (std::memcmp(magic.data(), "GGUF", 4) != 0) cursor.fail("is not a GGUF file", "magic 'GGUF'");
   const auto version = cursor.read<uint32_t>();
   if (version == 2 || version == 3) return;
@@ -174,8 +206,7 @@ GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where)
   const uint64_t alignment = alignment_of(result.metadata, cursor);
   std::vector<Placed> table = read_tensor_table(cursor, tensor_count, alignment);
   const uint64_t data_begin = (cursor.position() + alignment - 1) / alignment * alignment;
-  const uint64_t available = image.size() - std::min<uint64_t>(data_begin, image.size());
-  check_ranges(table, available, where);
+  check_ranges(table, data_begin, image.size(), where);
   for (Placed& placed : table) {
     placed.tensor.bytes = image.subspan(data_begin + placed.begin, placed.bytes);
     result.tensors.push_back(std::move(placed.tensor));
@@ -183,8 +214,78 @@ GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where)
   return result;
 }
 
-GgufFile::GgufFile(const fs::path& path)
-    : file_(path), image_(parse_gguf(file_.bytes(), path.string())) {}
+namespace {
+
+constexpr int64_t kMaxParts = 99'999;  // five digits in the name
+
+// "NAME-00001-of-00003.gguf"
+std::string part_suffix(int64_t number, int64_t count) {
+  char text[32];
+  std::snprintf(text, sizeof text, "-%05d-of-%05d.gguf", static_cast<int>(number + 1),
+                static_cast<int>(count));
+  return text;
+}
+
+int64_t split_key(const Json& metadata, const char* key, const std::string& where) {
+  return json_get<int64_t>(metadata, key, int64_t{0}, where);
+}
+
+}  // namespace
+
+GgufFile::GgufFile(const fs::path& path) {
+  files_.push_back(std::make_unique<MappedFile>(path));
+  image_ = parse_gguf(files_[0]->bytes(), path.string());
+  const int64_t count = split_key(image_.metadata, "split.count", path.string());
+  if (count > 1) open_parts(count);
+}
+
+void GgufFile::open_parts(int64_t count) {
+  const std::string where = path().string();
+  const std::string suffix = part_suffix(0, std::min(count, kMaxParts));
+  const int64_t number = split_key(image_.metadata, "split.no", where);
+  if (count > kMaxParts || number != 0 || !where.ends_with(suffix)) {
+    throw Error({.what = cat("is a part of a file split into ", count),
+                 .where = where,
+                 .expected = "the first part, NAME" + suffix});
+  }
+  const std::string stem = where.substr(0, where.size() - suffix.size());
+  for (int64_t i = 1; i < count; ++i) add_part(stem + part_suffix(i, count), i, count);
+  std::unordered_set<std::string_view> names;
+  for (const GgufTensor& tensor : tensors()) {
+    if (!names.insert(tensor.name).second)
+      throw Error(
+          {.what = "tensor '" + printable(tensor.name) + "' is in two parts", .where = where});
+  }
+  const int64_t expected = split_key(metadata(), "split.tensors.count", where);
+  if (expected == static_cast<int64_t>(tensors().size())) return;
+  throw Error({.what = "the parts together do not hold as many tensors as the first one says",
+               .where = where,
+               .expected = cat(expected),
+               .found = cat(tensors().size())});
+}
+
+void GgufFile::add_part(const fs::path& path, int64_t number, int64_t count) {
+  if (!fs::exists(path))
+    throw Error(
+        {.what = cat("part ", number + 1, " of ", count, " is missing"), .where = path.string()});
+  files_.push_back(std::make_unique<MappedFile>(path));
+  GgufImage part = parse_gguf(files_.back()->bytes(), path.string());
+  const int64_t found = split_key(part.metadata, "split.no", path.string());
+  const int64_t found_count = split_key(part.metadata, "split.count", path.string());
+  if (found != number || found_count != count) {
+    throw Error({.what = "is another part than its name says",
+                 .where = path.string(),
+                 .expected = cat("split.no ", number, " of ", count),
+                 .found = cat(found, " of ", found_count)});
+  }
+  for (GgufTensor& tensor : part.tensors) image_.tensors.push_back(std::move(tensor));
+}
+
+std::vector<fs::path> GgufFile::paths() const {
+  std::vector<fs::path> paths;
+  for (const auto& file : files_) paths.push_back(file->path());
+  return paths;
+}
 
 const GgufTensor* GgufFile::find(const std::string& name) const {
   const auto found = std::find_if(tensors().begin(), tensors().end(),

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading GGUF v2 and v3 (llama.cpp's model format): metadata, tensor table and block-quantised
-// data. Every count and size is checked against the file before anything is allocated, in checked
-// 64-bit arithmetic, in this one place.
+// Reading GGUF v2 and v3 (llama.cpp's model format), in one file or split into several: metadata,
+// tensor table and block-quantised data. Every count and size is checked against the file before
+// anything is allocated, in checked 64-bit arithmetic, in this one place.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
-// Non-goals here: writing, split files, big-endian files, and running a GGUF file as it is (it is
+// Non-goals here: writing (gguf_write.h), big-endian files, and running a GGUF file as it is (it is
 // imported to a Hugging Face folder, gguf_import.h).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,6 +33,8 @@ enum class GgufType : uint32_t {
   kQ4_K = 12,
   kQ5_K = 13,
   kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
   kBF16 = 30,
 };
 
@@ -65,16 +68,22 @@ struct GgufImage {
 // anything irregular, naming `where` and the key or tensor.
 GgufImage parse_gguf(std::span<const std::byte> image, const std::string& where);
 
+// A file, or all parts of a split one, of which `path` is the first
+// ("NAME-00001-of-00003.gguf"; keys split.no, split.count, split.tensors.count).
 class GgufFile {
  public:
   explicit GgufFile(const fs::path& path);
-  const Json& metadata() const { return image_.metadata; }
+  const Json& metadata() const { return image_.metadata; }  // of the first part
   const std::vector<GgufTensor>& tensors() const { return image_.tensors; }
   const GgufTensor* find(const std::string& name) const;  // nullptr when absent
-  const fs::path& path() const { return file_.path(); }
+  const fs::path& path() const { return files_.front()->path(); }
+  std::vector<fs::path> paths() const;  // of all parts
 
  private:
-  MappedFile file_;
+  void open_parts(int64_t count);
+  void add_part(const fs::path& path, int64_t number, int64_t count);
+
+  std::vector<std::unique_ptr<MappedFile>> files_;
   GgufImage image_;
 };
 

@@ -46,20 +46,13 @@ WriteRow row_writer(const FloatFormat& format) {
   return narrow_row<half_from_float, 0x7c00>;
 }
 
-// The file's row for row `row` of the checkpoint. Inside a head of Dh rows, the checkpoint has
-// [2, Dh/2] where the file has [Dh/2, 2].
-int64_t source_row(int64_t row, int64_t head_dim) {
-  const int64_t head = row / head_dim, within = row % head_dim;
-  return head * head_dim + within % (head_dim / 2) * 2 + within / (head_dim / 2);
-}
-
 // A vector is one row in the file, but its entries are the rows of the permutation.
 void interleaved_vector(const PlacedTensor& placed, std::span<float> values) {
   const std::vector<float> stored(values.begin(), values.end());
   const auto rows = static_cast<int64_t>(stored.size());
   const int64_t head_dim = rows / placed.interleaved_heads;
   for (int64_t i = 0; i < rows; ++i) {
-    values[static_cast<size_t>(i)] = stored[static_cast<size_t>(source_row(i, head_dim))];
+    values[static_cast<size_t>(i)] = stored[static_cast<size_t>(interleaved_row(i, head_dim))];
   }
 }
 
@@ -68,7 +61,7 @@ void read_row(const PlacedTensor& placed, int64_t row, std::span<float> values) 
   const bool permuted = placed.interleaved_heads > 0;
   const bool is_vector = tensor.shape.size() == 1;
   const int64_t from =
-      permuted && !is_vector ? source_row(row, tensor.rows() / placed.interleaved_heads) : row;
+      permuted && !is_vector ? interleaved_row(row, tensor.rows() / placed.interleaved_heads) : row;
   dequantize_gguf_row(tensor, from, values);
   if (permuted && is_vector) interleaved_vector(placed, values);
 }

@@ -35,7 +35,8 @@ class GgufCursor {
 
   std::span<const std::byte> take(uint64_t bytes) {
     if (bytes > left())
-      fail("the file is truncated or corrupt", cat(bytes, " more bytes"), cat(left()));
+      fail("the file is truncated or corrupt", cat("at least ", bytes, " more bytes"),
+           cat(left(), " of ", image_.size()));
     const auto taken = image_.subspan(position_, bytes);
     position_ += bytes;
     return taken;

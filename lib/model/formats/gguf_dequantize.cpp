@@ -171,6 +171,34 @@ void q6_k_block(const uint8_t* in, float* out) {
   }
 }
 
+// The 16 values of the non-linear 4-bit types, denser near zero.
+constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                   1,    13,   25,  38,  53,  69,  89,  113};
+
+void iq4_nl_block(const uint8_t* in, float* out) {
+  const float d = half_at(in);
+  const uint8_t* q = in + 2;
+  for (int i = 0; i < 16; ++i) {
+    out[i] = d * static_cast<float>(kNonLinear[q[i] & 15]);
+    out[i + 16] = d * static_cast<float>(kNonLinear[q[i] >> 4]);
+  }
+}
+
+// d, the upper two bits of eight 6-bit scales, their lower four bits, q[128] in groups of 32.
+void iq4_xs_block(const uint8_t* in, float* out) {
+  const float d = half_at(in);
+  const int high = in[2] | in[3] << 8;
+  for (int group = 0; group < 8; ++group) {
+    const int low = (in[4 + group / 2] >> (group % 2 * 4)) & 15;
+    const float scale = d * static_cast<float>((low | ((high >> (2 * group)) & 3) << 4) - 32);
+    const uint8_t* q = in + 8 + group * 16;
+    for (int i = 0; i < 16; ++i) {
+      out[group * 32 + i] = scale * static_cast<float>(kNonLinear[q[i] & 15]);
+      out[group * 32 + i + 16] = scale * static_cast<float>(kNonLinear[q[i] >> 4]);
+    }
+  }
+}
+
 template <auto kBlock, int kElements, int kBytes>
 void expand(const uint8_t* in, int64_t blocks, float* out) {
   for (int64_t i = 0; i < blocks; ++i) kBlock(in + i * kBytes, out + i * kElements);
@@ -206,6 +234,10 @@ Expand expander(GgufType type) {
       return expand<q5_k_block, kSuper, 176>;
     case GgufType::kQ6_K:
       return expand<q6_k_block, kSuper, 210>;
+    case GgufType::kIQ4_NL:
+      return expand<iq4_nl_block, kSmall, 18>;
+    case GgufType::kIQ4_XS:
+      return expand<iq4_xs_block, kSuper, 136>;
   }
   throw std::logic_error("gguf: unknown tensor type");
 }

@@ -11,16 +11,6 @@
 namespace gradus {
 namespace {
 
-void refuse_split(const GgufFile& file) {
-  const auto count =
-      json_get<int64_t>(file.metadata(), "split.count", int64_t{0}, file.path().string());
-  if (count <= 1) return;
-  throw Error(
-      {.what = cat("is one of ", count, " parts of a split GGUF file, which cannot be imported"),
-       .where = file.path().string(),
-       .hint = "join the parts with llama.cpp's `gguf-split --merge` first"});
-}
-
 const Json::array_t& tokens_of(const Json& metadata, const std::string& where) {
   if (!metadata.contains("tokenizer.ggml.tokens")) json_missing("tokenizer.ggml.tokens", where);
   const Json& tokens = metadata["tokenizer.ggml.tokens"];
@@ -82,7 +72,6 @@ Json generation_config(const GgufFile& file, const GgufModel& model) {
 void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string& dtype) {
   const FloatFormat& format = float_format(dtype);
   const GgufFile file(gguf);
-  refuse_split(file);
   GgufModel model = describe_gguf(file);
   check_vocabulary(file, model);
   const auto tensors = place_gguf_tensors(file, model);

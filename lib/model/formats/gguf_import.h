@@ -14,7 +14,8 @@ namespace gradus {
 // Architectures: llama (and mistral as llama), mistral, qwen2, qwen3; the q_proj/k_proj rows that
 // llama.cpp permutes for the first two are put back. Tied embeddings are stored once.
 // The folder is an AtomicFolder of the caller. Throws gradus::Error naming the key or tensor for
-// what is missing, misshapen, not finite, or has no place in the architecture, and for split files.
+// what is missing, misshapen, not finite, or has no place in the architecture. Of a split file,
+// `gguf` is the first part.
 void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string& dtype);
 
 }  // namespace gradus

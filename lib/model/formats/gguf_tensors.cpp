@@ -20,10 +20,8 @@ struct Row {
   Part part = Part::kCore;
 };
 
-constexpr Row kModelRows[] = {
-    {"token_embd.weight", "model.embed_tokens.weight", Size::kV, Size::kD},
-    {"output_norm.weight", "model.norm.weight", Size::kD, Size::kNone},
-};
+constexpr Row kEmbedding = {"token_embd.weight", "model.embed_tokens.weight", Size::kV, Size::kD};
+constexpr Row kNorm = {"output_norm.weight", "model.norm.weight", Size::kD, Size::kNone};
 
 constexpr Row kLayerRows[] = {
     {"attn_norm.weight", "input_layernorm.weight", Size::kD, Size::kNone},
@@ -97,6 +95,17 @@ int64_t interleaved_heads(const Row& row, const GgufModel& model) {
   return name.starts_with("attn_k.") ? model.num_key_value_heads : 0;
 }
 
+void add_place(std::vector<TensorPlace>& places, const Row& row, const GgufModel& model,
+               const std::string& gguf_prefix = {}, const std::string& hf_prefix = {}) {
+  if (!has_part(row.part, model.extras)) return;
+  std::vector<int64_t> shape = {size_of(row.rows, model)};
+  if (row.columns != Size::kNone) shape.push_back(size_of(row.columns, model));
+  places.push_back({.gguf = gguf_prefix + row.gguf,
+                    .hf = hf_prefix + row.hf,
+                    .shape = std::move(shape),
+                    .interleaved_heads = interleaved_heads(row, model)});
+}
+
 // Collects placements and problems, so that one message lists all of them.
 class Placer {
  public:
@@ -105,20 +114,17 @@ class Placer {
     left_.erase("rope_freqs.weight");  // became rope_scaling
   }
 
-  void place(const Row& row, const std::string& gguf_prefix, const std::string& hf_prefix) {
-    if (!has_part(row.part, model_.extras)) return;
-    const auto found = left_.find(gguf_prefix + row.gguf);
+  void place(const TensorPlace& place) {
+    const auto found = left_.find(place.gguf);
     if (found == left_.end()) {
-      problems_.push_back("'" + gguf_prefix + row.gguf + "' is missing");
+      problems_.push_back("'" + place.gguf + "' is missing");
       return;
     }
-    std::vector<int64_t> shape = {size_of(row.rows, model_)};
-    if (row.columns != Size::kNone) shape.push_back(size_of(row.columns, model_));
-    if (found->second->shape != shape) {
+    if (found->second->shape != place.shape) {
       problems_.push_back("'" + found->first + "' has shape " + shape_text(found->second->shape) +
-                          " instead of " + shape_text(shape));
+                          " instead of " + shape_text(place.shape));
     }
-    placed_.push_back({hf_prefix + row.hf, found->second, interleaved_heads(row, model_)});
+    placed_.push_back({place.hf, found->second, place.interleaved_heads});
     left_.erase(found);
   }
 
@@ -153,19 +159,36 @@ class Placer {
 
 }  // namespace
 
+std::vector<TensorPlace> gguf_tensor_places(const GgufModel& model, int64_t layers) {
+  std::vector<TensorPlace> places;
+  add_place(places, kEmbedding, model);
+  for (int64_t i = 0; i < layers; ++i) {
+    for (const Row& row : kLayerRows)
+      add_place(places, row, model, cat("blk.", i, "."), cat("model.layers.", i, "."));
+  }
+  add_place(places, kNorm, model);
+  if (!model.tie_word_embeddings) add_place(places, kHead, model);
+  return places;
+}
+
 std::vector<PlacedTensor> place_gguf_tensors(const GgufFile& file, const GgufModel& model) {
   Placer placer(file, model);
-  for (const Row& row : kModelRows) placer.place(row, "", "");
-  if (!model.tie_word_embeddings) placer.place(kHead, "", "");
   // A false block_count would only repeat the same complaint for each layer.
   const int64_t layers =
       std::min<int64_t>(model.num_hidden_layers, static_cast<int64_t>(file.tensors().size()) + 1);
-  for (int64_t i = 0; i < layers; ++i) {
-    for (const Row& row : kLayerRows) {
-      placer.place(row, cat("blk.", i, "."), cat("model.layers.", i, "."));
-    }
-  }
+  for (const TensorPlace& place : gguf_tensor_places(model, layers)) placer.place(place);
   return placer.finish();
+}
+
+// Inside a head of Dh rows, the checkpoint has [2, Dh/2] where the file has [Dh/2, 2].
+int64_t interleaved_row(int64_t row, int64_t head_dim) {
+  const int64_t head = row / head_dim, within = row % head_dim;
+  return head * head_dim + within % (head_dim / 2) * 2 + within / (head_dim / 2);
+}
+
+int64_t checkpoint_row(int64_t row, int64_t head_dim) {
+  const int64_t head = row / head_dim, within = row % head_dim;
+  return head * head_dim + within % 2 * (head_dim / 2) + within / 2;
 }
 
 }  // namespace gradus

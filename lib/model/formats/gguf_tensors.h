@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each tensor of a GGUF file belongs in a Hugging Face checkpoint.
+// Where each tensor of a GGUF file belongs in a Hugging Face checkpoint, and the other way round.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,21 @@
 #include "model/formats/safetensors.h"
 
 namespace gradus {
+
+// A tensor under both of its names. The shape is the same in both.
+struct TensorPlace {
+  std::string gguf, hf;  // "blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight"
+  std::vector<int64_t> shape;
+  int64_t interleaved_heads = 0;  // heads whose rows are interleaved in the GGUF file; 0: none
+};
+
+// All tensors of a model with that many layers, in the order in which a file holds them.
+std::vector<TensorPlace> gguf_tensor_places(const GgufModel& model, int64_t layers);
+
+// The row of a checkpoint's tensor that lies at `row` of the file, inside heads of `head_dim` rows;
+// and the other way round.
+int64_t checkpoint_row(int64_t row, int64_t head_dim);
+int64_t interleaved_row(int64_t row, int64_t head_dim);
 
 struct PlacedTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/formats/safetensors.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <tuple>
 #include <utility>
 
@@ -234,15 +239,49 @@ SafetensorsImage parse_safetensors(std::span<const std::byte> image, const std::
     const uint64_t begin = entry.offsets[0];
     StoredTensor tensor{.dtype = std::move(entry.dtype),
                         .shape = {entry.shape.begin(), entry.shape.end()},
-                        .bytes = data.subspan(begin, entry.offsets[1] - begin)};
+                        .bytes = data.subspan(begin, entry.offsets[1] - begin),
+                        .file = nullptr,
+                        .offset = 0};
     result.tensors.emplace(entry.name, std::move(tensor));
     result.names.push_back(std::move(entry.name));
   }
   return result;
 }
 
+FileReader::FileReader(const fs::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail(cat("cannot open: ", std::strerror(errno)), path.string());
+}
+
+FileReader::~FileReader() { ::close(descriptor_); }
+
+void FileReader::read(uint64_t at, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(at));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail(cat("cannot read: ", std::strerror(errno)), path_.string());
+    if (got == 0) fail("became shorter while it was read", path_.string());
+    at += static_cast<uint64_t>(got);
+    out = out.subspan(static_cast<size_t>(got));
+  }
+}
+
+void StoredTensor::read(size_t at, std::span<std::byte> out) const {
+  if (at > bytes.size() || out.size() > bytes.size() - at)
+    throw std::logic_error("safetensors: read beyond a tensor");
+  if (file)
+    file->read(offset + at, out);
+  else
+    std::memcpy(out.data(), bytes.data() + at, out.size());
+}
+
 SafetensorsFile::SafetensorsFile(const fs::path& path)
-    : file_(path), image_(parse_safetensors(file_.bytes(), path.string())) {}
+    : file_(path), reader_(path), image_(parse_safetensors(file_.bytes(), path.string())) {
+  for (auto& [name, tensor] : image_.tensors) {
+    tensor.file = &reader_;
+    tensor.offset = static_cast<uint64_t>(tensor.bytes.data() - file_.bytes().data());
+  }
+}
 
 const StoredTensor& SafetensorsFile::at(const std::string& name) const {
   const auto found = image_.tensors.find(name);

@@ -20,6 +20,22 @@
 
 namespace gradus {
 
+// Reads a file at any place, without mapping its pages: faster for what is read once, and the pages
+// do not count as memory of this process. Thread-safe.
+class FileReader {
+ public:
+  explicit FileReader(const fs::path& path);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+
+  void read(uint64_t at, std::span<std::byte> out) const;
+
+ private:
+  fs::path path_;
+  int descriptor_ = -1;
+};
+
 // One stored tensor: a view into the mapped file, valid while the reader lives. The bytes are
 // little-endian, row-major, and not always aligned to the item size.
 struct StoredTensor {
@@ -27,6 +43,11 @@ struct StoredTensor {
       dtype;  // as in the file: "F32", "BF16", "F16", "I8", "U8", "I32", "I64", "F8_E4M3", …
   std::vector<int64_t> shape;  // empty: a scalar
   std::span<const std::byte> bytes;
+  const FileReader* file = nullptr;  // that `bytes` lies in, from `offset` on; null: other memory
+  uint64_t offset = 0;
+
+  // Copies `out.size()` bytes from the byte `at` on, past the mapping where there is a file.
+  void read(size_t at, std::span<std::byte> out) const;
 };
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
@@ -53,6 +74,7 @@ class SafetensorsFile {
 
  private:
   MappedFile file_;
+  FileReader reader_;
   SafetensorsImage image_;
 };
 

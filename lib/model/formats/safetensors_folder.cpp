@@ -6,15 +6,37 @@
 namespace gradus {
 namespace {
 
+bool is_pickle(const fs::path& file) {
+  const auto extension = file.extension();
+  return extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt";
+}
+
+// 'it''s' as one word of a shell.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char letter : text)
+    out += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return out + "'";
+}
+
+// A command that reads the pickles of the folder with tensors only, and writes safetensors there.
+std::string conversion(const fs::path& folder, const fs::path& pickle) {
+  const std::string place = quoted(folder.string());
+  return "pickles can run code, so " + pickle.filename().string() +
+         " is not read; convert it once: python -c \"import sys, transformers as t; "
+         "t.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype='auto')"
+         ".save_pretrained(sys.argv[1])\" " +
+         place;
+}
+
 [[noreturn]] void no_weights(const fs::path& folder) {
+  if (!fs::is_directory(folder))
+    throw Error({.what = fs::exists(folder) ? "is not a folder" : "does not exist",
+                 .where = folder.string(),
+                 .expected = "a model folder"});
   std::string hint;
-  if (fs::is_directory(folder)) {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      const auto extension = entry.path().extension();
-      if (extension != ".bin" && extension != ".pt" && extension != ".pth") continue;
-      hint = "pickles can run code and are not read: convert " + entry.path().filename().string() +
-             " with transformers' save_pretrained(..., safe_serialization=True)";
-    }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_pickle(entry.path())) hint = conversion(folder, entry.path());
   }
   throw Error({.what = "holds no model.safetensors and no model.safetensors.index.json",
                .where = folder.string(),

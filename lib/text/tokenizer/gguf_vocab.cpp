@@ -7,8 +7,8 @@
 
 #include "text/tokenizer/base64.h"
 #include "text/tokenizer/component.h"
+#include "text/tokenizer/gguf_pre_type.h"
 #include "text/tokenizer/vocab.h"
-#include "text/tokenizer/word_scanner.h"
 #include "text/unicode.h"
 
 namespace gradus {
@@ -18,113 +18,7 @@ constexpr size_t kMaxTokens = 1 << 22, kMaxTokenBytes = 1 << 12;
 constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581
 
 // Values of tokenizer.ggml.token_type.
-enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4 };
-
-constexpr const char* kTekkenPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kGpt4oPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kDeepseek3Pattern =
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-    R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-// How a pre-tokenizer cuts text: GPT-2's expression alone or after single digits, Falcon's steps,
-// DeepSeek-V3's steps, or one expression of its own.
-enum class Split { kGpt2, kDigitsGpt2, kFalcon, kDeepseek3, kPattern };
-
-struct PreTokenizerRow {
-  Split split;
-  const char* pattern = "";
-  bool nfc = false;
-  bool ignore_merges = false;  // a piece that is a token stays whole, as llama.cpp does
-  bool adds_bos = false;       // when the file does not say
-};
-
-constexpr PreTokenizerRow kLlama3Row{Split::kPattern, kLlama3Pattern, false, true, true};
-constexpr PreTokenizerRow kQwen2Row{Split::kPattern, kQwen2Pattern, true};
-
-// smollm: llama.cpp and the model's own tokenizer.json cut digits one by one before GPT-2's split;
-// transformers leaves that out when it reads a GGUF file, and we give its ids. They differ only
-// where two or more spaces precede a digit.
-constexpr Component<PreTokenizerRow> kPreTokenizers[] = {
-    {"default", {Split::kGpt2}},
-    {"gpt-2", {Split::kGpt2}},
-    {"phi-2", {Split::kGpt2}},
-    {"mpt", {Split::kGpt2}},
-    {"olmo", {Split::kGpt2}},
-    {"jais", {Split::kGpt2}},
-    {"trillion", {Split::kGpt2}},
-    {"smollm", {Split::kGpt2}},
-    {"starcoder", {Split::kDigitsGpt2}},
-    {"refact", {Split::kDigitsGpt2}},
-    {"command-r", {Split::kDigitsGpt2}},
-    {"codeshell", {Split::kDigitsGpt2}},
-    {"exaone", {Split::kDigitsGpt2}},
-    {"minerva-7b", {Split::kDigitsGpt2}},
-    {"falcon", {Split::kFalcon}},
-    {"llama-bpe", kLlama3Row},
-    {"llama3", kLlama3Row},
-    {"llama-v3", kLlama3Row},
-    {"falcon3", kLlama3Row},
-    {"pixtral", kLlama3Row},
-    {"dbrx", {Split::kPattern, kLlama3Pattern}},
-    {"smaug-bpe", {Split::kPattern, kLlama3Pattern}},
-    {"chatglm-bpe", {Split::kPattern, kLlama3Pattern}},
-    {"qwen2", kQwen2Row},
-    {"deepseek-r1-qwen", kQwen2Row},
-    {"stablelm2", {Split::kPattern, kQwen2Pattern}},
-    {"tekken", {Split::kPattern, kTekkenPattern, false, true, true}},
-    {"gpt-4o", {Split::kPattern, kGpt4oPattern}},
-    {"llama4", {Split::kPattern, kGpt4oPattern}},
-    {"deepseek-v3", {Split::kDeepseek3}},
-};
-
-Json split_step(const char* pattern) {
-  return {{"type", "Split"},
-          {"pattern", {{"Regex", pattern}}},
-          {"behavior", "Isolated"},
-          {"invert", false}};
-}
-
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
-Json sequence(const char* member, Json steps) {
-  return {{"type", "Sequence"}, {member, std::move(steps)}};
-}
-
-Json pre_tokenizer(const PreTokenizerRow& row) {
-  Json steps = Json::array();
-  switch (row.split) {
-    case Split::kGpt2:
-      return byte_level(true);
-    case Split::kDigitsGpt2:
-      steps = {{{"type", "Digits"}, {"individual_digits", true}}, byte_level(true)};
-      break;
-    case Split::kFalcon:
-      steps = {{{"type", "Punctuation"}, {"behavior", "Contiguous"}},
-               byte_level(true),
-               {{"type", "Digits"}, {"individual_digits", false}},
-               split_step("[0-9][0-9][0-9]")};
-      break;
-    case Split::kDeepseek3:
-      steps = {split_step(R"(\p{N}{1,3})"), split_step(R"([一-龥぀-ゟ゠-ヿ]+)"),
-               split_step(kDeepseek3Pattern), byte_level(false)};
-      break;
-    case Split::kPattern:
-      steps = {split_step(row.pattern), byte_level(false)};
-      break;
-  }
-  return sequence("pretokenizers", std::move(steps));
-}
+enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 struct Vocabulary {
   std::vector<std::string> tokens;
@@ -134,21 +28,8 @@ struct Vocabulary {
 
 std::string key_name(const char* key) { return std::string("tokenizer.ggml.") + key; }
 
-Vocabulary read_vocabulary(const Json& metadata, const std::string& where) {
-  const Json& tokens = json_array(metadata, key_name("tokens"), where);
-  if (tokens.size() > kMaxTokens)
-    throw Error({.what = "has too many tokens", .where = where, .found = cat(tokens.size())});
-  Vocabulary out;
-  auto& vocab = out.vocab.get_ref<Json::object_t&>();
-  for (const Json& token : tokens) {
-    if (!token.is_string() || token.get_ref<const std::string&>().size() > kMaxTokenBytes)
-      throw Error({.what = cat("token ", out.tokens.size(), " is not a short string"),
-                   .where = where + ": " + key_name("tokens")});
-    // A plain push: the map's own insertion compares with every key before it.
-    vocab.emplace_back(token.get<std::string>(), out.tokens.size());
-    out.tokens.push_back(token.get<std::string>());
-  }
-  if (!metadata.contains(key_name("token_type"))) return out;
+void read_types(const Json& metadata, Vocabulary& out, const std::string& where) {
+  if (!metadata.contains(key_name("token_type"))) return;
   for (const Json& type : json_array(metadata, key_name("token_type"), where)) {
     if (!type.is_number_integer()) json_wrong_type(type, key_name("token_type"), "integers", where);
     out.types.push_back(type.get<int64_t>());
@@ -158,6 +39,31 @@ Vocabulary read_vocabulary(const Json& metadata, const std::string& where) {
                  .where = where + ": " + key_name("token_type"),
                  .expected = cat(out.tokens.size()),
                  .found = cat(out.types.size())});
+}
+
+// What llama.cpp's converter writes for ids that no token has.
+bool is_padding(const Vocabulary& vocabulary, size_t id) {
+  return !vocabulary.types.empty() && vocabulary.types[id] == kUnused &&
+         vocabulary.tokens[id] == cat("[PAD", id, "]");
+}
+
+Vocabulary read_vocabulary(const Json& metadata, const std::string& where) {
+  const Json& tokens = json_array(metadata, key_name("tokens"), where);
+  if (tokens.size() > kMaxTokens)
+    throw Error({.what = "has too many tokens", .where = where, .found = cat(tokens.size())});
+  Vocabulary out;
+  for (const Json& token : tokens) {
+    if (!token.is_string() || token.get_ref<const std::string&>().size() > kMaxTokenBytes)
+      throw Error({.what = cat("token ", out.tokens.size(), " is not a short string"),
+                   .where = where + ": " + key_name("tokens")});
+    out.tokens.push_back(token.get<std::string>());
+  }
+  read_types(metadata, out, where);
+  auto& vocab = out.vocab.get_ref<Json::object_t&>();
+  for (size_t id = 0; id < out.tokens.size(); ++id) {
+    // A plain push: the map's own insertion compares with every key before it.
+    if (!is_padding(out, id)) vocab.emplace_back(out.tokens[id], id);
+  }
   return out;
 }
 
@@ -234,16 +140,19 @@ Json document() {
 Json byte_level_document(const Json& metadata, const std::string& where) {
   Vocabulary vocabulary = read_vocabulary(metadata, where);
   const auto pre = json_get<std::string>(metadata, key_name("pre"), "default", where);
-  const PreTokenizerRow& row = find_component(kPreTokenizers, pre, where + ": " + key_name("pre"));
+  const GgufPreType type = gguf_pre_type(pre, where + ": " + key_name("pre"));
   Json out = document();
   out["added_tokens"] = added_tokens(vocabulary);
-  if (row.nfc) out["normalizer"] = {{"type", "NFC"}};
-  out["pre_tokenizer"] = pre_tokenizer(row);
-  out["post_processor"] = post_processor(metadata, vocabulary, {.bos = row.adds_bos}, where);
-  out["decoder"] = byte_level(true);
+  out["normalizer"] = type.normalizer;
+  out["pre_tokenizer"] = type.pre_tokenizer;
+  out["post_processor"] = post_processor(metadata, vocabulary, {.bos = type.adds_bos}, where);
+  out["decoder"] = {{"type", "ByteLevel"},
+                    {"add_prefix_space", false},
+                    {"trim_offsets", true},
+                    {"use_regex", true}};
   out["model"] =
       bpe_model(std::move(vocabulary.vocab), json_array(metadata, key_name("merges"), where));
-  out["model"]["ignore_merges"] = row.ignore_merges;
+  out["model"]["ignore_merges"] = type.ignore_merges;
   return out;
 }
 
@@ -292,6 +201,10 @@ Json merges_from_scores(const Vocabulary& vocabulary, const Json& scores,
   for (ScoredMerge& merge : merges)
     out.push_back(Json::array({std::move(merge.left), std::move(merge.right)}));
   return out;
+}
+
+Json sequence(const char* member, Json steps) {
+  return {{"type", "Sequence"}, {member, std::move(steps)}};
 }
 
 Json replace_step(const char* from, const char* to) {

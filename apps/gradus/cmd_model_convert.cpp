@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// gradus model convert: a model folder in another format.
+#include <set>
+
+#include "base/error.h"
+#include "commands.h"
+#include "model/gguf_export.h"
+#include "store/lineage.h"
+
+namespace gradus {
+namespace {
+
+// The model's licence where its lineage names exactly one.
+std::string licence_of(const fs::path& folder) {
+  if (!has_lineage(folder)) return {};
+  std::set<std::string> licences;
+  for (const LineageLicence& entry : read_lineage(folder).licences) licences.insert(entry.licence);
+  licences.erase("");
+  return licences.size() == 1 ? *licences.begin() : std::string();
+}
+
+// The folder's own name, also for "runs/l2/" and ".".
+std::string name_of(const fs::path& folder) {
+  const fs::path full = fs::canonical(folder);
+  return full.filename().string();
+}
+
+int run_convert(const CommandLine& line) {
+  const fs::path folder = line.only("DIR"), out = line.require("--out");
+  const std::string format = line.get("--format", "gguf");
+  if (format != "gguf")
+    throw UsageError("format '" + printable(format) + "' is not known", "--format gguf");
+  if (fs::exists(out))
+    throw Error({.what = "already exists and is not overwritten", .where = out.string()});
+  if (!fs::is_directory(folder))
+    throw Error({.what = "is not a model folder", .where = folder.string()});
+  const GgufExportOptions options{.type = line.get("--type", "BF16"),
+                                  .name = line.get("--name", name_of(folder)),
+                                  .licence = licence_of(folder)};
+  export_gguf(folder, out, options);
+  print_json_if_asked(
+      line, Json{{"file", out.string()}, {"type", options.type}, {"bytes", fs::file_size(out)}});
+  return 0;
+}
+
+std::vector<Flag> convert_flags() {
+  return {{"--out", "FILE", "the file to write (required; must not exist)"},
+          {"--format", "FORMAT", "gguf (default)"},
+          {"--type", "TYPE",
+           "F32, F16, BF16 (default), Q8_0, Q4_0, Q4_K_M, Q5_K_M or Q6_K, as in llama.cpp"},
+          {"--name", "NAME", "the name inside the file (default: the folder's)"}};
+}
+
+}  // namespace
+
+Command model_convert_command() {
+  return {"model convert",
+          "turn a Hugging Face folder into a GGUF file",
+          "DIR --out FILE.gguf [--type TYPE]",
+          convert_flags,
+          nullptr,
+          run_convert,
+          Arguments::kOne};
+}
+
+}  // namespace gradus

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/formats/gguf_mixture.h"
+
+#include <cstdio>
+#include <iterator>
+
+#include "base/error.h"
+
+namespace gradus {
+namespace {
+
+constexpr GgufFileType kFileTypes[] = {
+    {"F32", 0, GgufType::kF32, false},     {"F16", 1, GgufType::kF16, false},
+    {"BF16", 32, GgufType::kBF16, false},  {"Q8_0", 7, GgufType::kQ8_0, false},
+    {"Q4_0", 2, GgufType::kQ4_0, false},   {"Q4_K_M", 15, GgufType::kQ4_K, true},
+    {"Q5_K_M", 17, GgufType::kQ5_K, true}, {"Q6_K", 18, GgufType::kQ6_K, false},
+};
+
+bool is_float(GgufType type) {
+  return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kBF16;
+}
+
+bool fits(GgufType type, int64_t columns) {
+  return columns % gguf_type_info(type).block_elements == 0;
+}
+
+GgufType fallback(GgufType type, int64_t columns) {
+  if (fits(type, columns)) return type;
+  GgufType other = GgufType::kF16;
+  if (type == GgufType::kQ4_K) other = GgufType::kQ5_0;
+  if (type == GgufType::kQ5_K) other = GgufType::kQ5_1;
+  if (type == GgufType::kQ6_K) other = GgufType::kQ8_0;
+  return fits(other, columns) ? other : GgufType::kF16;
+}
+
+// The layers in which errors cost most: the first and last eighth, and every third between.
+bool gets_more_bits(int64_t layer, int64_t layers) {
+  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+GgufType output_type(GgufType base, int64_t columns) {
+  if (!fits(base, columns) || base == GgufType::kQ8_0) return GgufType::kQ8_0;
+  return GgufType::kQ6_K;
+}
+
+GgufType wanted_type(const GgufFileType& file, const GgufMixtureModel& model,
+                     const std::string& name, int64_t columns) {
+  if (name == "output.weight" || (model.tied && name == "token_embd.weight"))
+    return output_type(file.base, columns);
+  long layer = 0;
+  char part[32] = "";
+  if (std::sscanf(name.c_str(), "blk.%ld.%31s", &layer, part) != 2) return file.base;
+  const std::string_view leaf = part;
+  const bool value = leaf == "attn_v.weight";
+  if ((value || leaf == "ffn_down.weight") && file.more_bits && gets_more_bits(layer, model.layers))
+    return GgufType::kQ6_K;
+  const bool widen = value && model.grouped_70b && file.base == GgufType::kQ4_K;
+  return widen ? GgufType::kQ5_K : file.base;
+}
+
+}  // namespace
+
+std::span<const GgufFileType> gguf_file_types() { return kFileTypes; }
+
+const GgufFileType& gguf_file_type(const std::string& name) {
+  std::string known;
+  for (const GgufFileType& type : kFileTypes) {
+    if (name == type.name) return type;
+    known += (known.empty() ? "" : ", ") + std::string(type.name);
+  }
+  throw UsageError("GGUF type '" + printable(name) + "' is not known", "one of " + known);
+}
+
+GgufType gguf_tensor_type(const GgufFileType& file, const GgufMixtureModel& model,
+                          const std::string& name, std::span<const int64_t> shape) {
+  const bool matrix = shape.size() >= 2 && name.ends_with(".weight") &&
+                      name.find("_norm.weight") == std::string::npos;
+  if (!matrix) return GgufType::kF32;
+  if (is_float(file.base)) return file.base;
+  return fallback(wanted_type(file, model, name, shape.back()), shape.back());
+}
+
+}  // namespace gradus
