@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vocabularies in lines, tiktoken's and RWKV's: refused with gradus::Error, or usable, with the same
-// ids in both ways of encoding.
+// Vocabularies in lines, tiktoken's and RWKV's: refused with gradus::Error, or usable, with the
+// same ids in both ways of encoding.
 #include <cstdint>
 #include <cstdlib>
 
@@ -14,7 +14,8 @@ namespace {
 using namespace gradus;
 
 void use(const Tokenizer& tokenizer) {
-  for (const char* text : {"", " ", "Hello  world 123\n", "n\xC3\xA9 \xE6\x97\xA5aaaaaaaabbbbaaaab"}) {
+  for (const char* text :
+       {"", " ", "Hello  world 123\n", "n\xC3\xA9 \xE6\x97\xA5 aaaaaaaabbbbaaaab"}) {
     try {
       const Encoding encoding = tokenizer.encode_with_spans(text, SpecialTokens::kAdd);
       if (tokenizer.encode(text, SpecialTokens::kAdd) != encoding.ids) std::abort();

@@ -174,6 +174,7 @@ class Bpe : public TokenModel {
   StringIndex pieces_;  // what a whole piece may be, in the form in which pieces come
   mutable std::once_flag byte_bpe_made_;
   mutable std::optional<ByteBpe> byte_bpe_;
+  mutable StringIndex unmade_;  // of pieces_, the tokens that merging never gives
 };
 
 // Made when the first word that is not remembered needs it.
@@ -183,16 +184,23 @@ const ByteBpe& Bpe::byte_bpe() const {
       return chars_to_bytes(vocab_.token(id)).value_or(std::string());
     };
     byte_bpe_.emplace(bytes_of, vocab_.end_id(), byte_ids_, merges_);
+    for (size_t i = 0; i < pieces_.size(); ++i) {
+      if (!byte_bpe_->makes(pieces_.id(i))) unmade_.add(pieces_.text(i), pieces_.id(i));
+    }
   });
   return *byte_bpe_;
 }
 
 void Bpe::encode_word(std::string_view word, std::vector<TokenId>& out) const {
+  if (const ByteBpe& fast = byte_bpe(); fast.usable()) {
+    const TokenId id = unmade_.size() == 0 ? -1 : unmade_.find(word);
+    if (id >= 0) return out.push_back(id);
+    if (fast.encode(word, out)) return;
+  }
   if (options_.ignore_merges) {
     const TokenId id = pieces_.find(word);
     if (id >= 0) return out.push_back(id);
   }
-  if (const ByteBpe& fast = byte_bpe(); fast.usable() && fast.encode(word, out)) return;
   thread_local std::vector<Symbol> symbols;
   symbols.clear();
   merge_piece(word, symbols);

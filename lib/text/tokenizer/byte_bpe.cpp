@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "text/unicode.h"
+#include "text/unicode_classes.h"
 
 namespace gradus {
 namespace {
@@ -205,7 +205,7 @@ class ByteBpe::Walk {
       const size_t bytes = char_bytes(lead);
       if (bytes > 1 && (node == kRoot || bpe_.has_partial_[node])) remember(node, at);
       if (at + bytes > text_.size()) break;
-      node = bpe_.child_of(node, lead < 0x80 ? lead : decode_utf8(text_, at).value);
+      node = bpe_.child_of(node, lead < 0x80 ? lead : decode_inline(text_, at).value);
       if (node == kNoNode) break;
       visit(node);
       at += bytes;
@@ -261,6 +261,7 @@ TokenId ByteBpe::longest(std::string_view text) const { return Walk(*this, text)
 bool ByteBpe::encode(std::string_view piece, std::vector<TokenId>& out) const {
   const size_t begin = out.size();
   std::optional<Dead> dead;  // made when it is first needed
+  bool doubtful = false;
   TokenId next = longest(piece);
   for (size_t at = 0; at < piece.size();) {
     const TokenId last = out.size() > begin ? out.back() : -1;
@@ -270,6 +271,7 @@ bool ByteBpe::encode(std::string_view piece, std::vector<TokenId>& out) const {
       next = shorter_[next];
     }
     if (next >= 0) {
+      doubtful |= origins_[next].doubtful != 0;
       out.push_back(next);
       at += origins_[next].bytes;
       if (at < piece.size()) next = longest(piece.substr(at));
@@ -281,8 +283,6 @@ bool ByteBpe::encode(std::string_view piece, std::vector<TokenId>& out) const {
       at -= origins_[last].bytes;
     }
   }
-  const bool doubtful = std::any_of(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-                                    [this](TokenId id) { return origins_[id].doubtful; });
   if (doubtful) out.resize(begin);
   return !doubtful;
 }

@@ -32,6 +32,8 @@ class ByteBpe {
 
   // False when the vocabulary is not of the kind that this works for.
   bool usable() const { return usable_; }
+  // Whether the bytes of a token are this token when they are encoded.
+  bool makes(TokenId id) const { return origins_[static_cast<size_t>(id)].rank != kNoRank; }
   // Appends the tokens of a non-empty piece of valid UTF-8; false, and nothing is appended, for
   // pieces that only merging can do.
   bool encode(std::string_view piece, std::vector<TokenId>& out) const;
