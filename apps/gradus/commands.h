@@ -22,6 +22,7 @@ Command model_import_command();
 Command model_inspect_command();
 Command model_forward_command();
 Command model_merge_command();
+Command model_families_command();
 Command tokenizer_encode_command();
 Command tokenizer_decode_command();
 Command tokenizer_chat_command();

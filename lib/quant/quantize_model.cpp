@@ -29,11 +29,14 @@ struct Output {
   }
 };
 
-QuantizationConfig config_of(const QuantizeRecipe& recipe) {
+// "lm_head" in `ignore` is the output projection, whatever the family calls it.
+QuantizationConfig config_of(const QuantizeRecipe& recipe, const ModelConfig& model) {
   const bool int4 = recipe.scheme == QuantScheme::kInt4;
+  std::vector<std::string> ignored = recipe.ignore;
+  std::replace(ignored.begin(), ignored.end(), std::string("lm_head"), model.names.output);
   return {.bits = int4 ? 4 : 8,
           .group_size = int4 ? recipe.group_size.value_or(64) : 0,
-          .ignored = recipe.ignore};
+          .ignored = ignored};
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,
@@ -51,7 +54,7 @@ void add_quantized(Output& output, const std::string& name, const at::Tensor& we
 
 // The names in `ignore` must exist, or a typing error would quantise what should stay.
 void check_ignored(const Transformer& model, const QuantizationConfig& config) {
-  std::set<std::string> known{"lm_head"};
+  std::set<std::string> known{model.config().names.output};
   model.for_each_linear([&](const Linear& layer) {
     for (const LinearPart& part : layer.parts) known.insert(part.name);
   });
@@ -99,7 +102,7 @@ Output quantize_tensors(const Transformer& model, const QuantizationConfig& conf
       continue;
     }
     add_quantized(output, named.name.substr(0, named.name.size() - std::string(".weight").size()),
-                  named.tensor, options);
+                  named.rows(), options);
     progress.advance();
   }
   return output;
@@ -136,7 +139,7 @@ void check_quantize(const QuantizeRecipe& recipe) {
                  .hint = "quantise the model that it was made from"});
   }
   const Transformer shapes(read_model_config(recipe.model), at::kFloat, at::kMeta);  // no memory
-  const QuantizationConfig config = config_of(recipe);
+  const QuantizationConfig config = config_of(recipe, shapes.config());
   check_ignored(shapes, config);
   shapes.for_each_linear([&](const Linear& layer) {
     check_whole(layer, config);
@@ -147,9 +150,9 @@ void check_quantize(const QuantizeRecipe& recipe) {
 Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
   const at::NoGradGuard no_gradients;
   set_compute_threads(static_cast<int>(recipe.threads));
-  const QuantizationConfig config = config_of(recipe);
   check_quantize(recipe);
   const Transformer model = load_model(recipe.model, {});
+  const QuantizationConfig config = config_of(recipe, model.config());
   const Output output = quantize_tensors(model, config, recipe);
   const int64_t bytes = write_tensors(output, folder);
   Json json = model_config_to_json(model.config(), dtype_name(model.dtype()));
