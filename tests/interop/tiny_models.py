@@ -90,7 +90,7 @@ MODELS = {
     ),
     "phi3_beyond": (
         transformers.Phi3Config,
-        {"rope_parameters": PHI3_ROPE, "original_max_position_embeddings": 16, "pad_token_id": 0},
+        {"rope_parameters": PHI3_ROPE, "original_max_position_embeddings": 8, "pad_token_id": 0},
     ),
     "gemma": (transformers.GemmaConfig, {"head_dim": 32}),
     "gemma2": (transformers.Gemma2Config, {"head_dim": 32, "sliding_window": 8, "query_pre_attn_scalar": 20}),
