@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes docs/reference.md: the --help of every command, so that it can be read without the program.
+# Writes docs/reference.md, the --help of every command, so that it can be read without the program,
+# and docs/models.md, the families of models.
 #   scripts/generate_docs.sh [BUILD_DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,3 +19,27 @@ out=docs/reference.md
   done
 } > $out.tmp
 mv $out.tmp $out
+
+{
+  cat << 'TEXT'
+# Models
+
+The families that Gradus loads, trains, quantises and serves. Made by `make docs` from
+`gradus model families`. Do not edit.
+
+TEXT
+  "$gradus" model families
+  cat << 'TEXT'
+
+For each family small random models are compared in fp32: the logits and, for one training step, the
+loss and the gradient of every tensor by name, to a relative 1e-4 (`tests/interop/test_model_forward.py`).
+The trained folder is read by transformers where it knows the family. Cached decoding, packing and
+recomputation are compared with the plain pass (`tests/unit/infer/families_test.cpp`).
+
+A `model_type` that is not in the table, and a key of `config.json` that would change the mathematics
+and that the family does not know, are refused by name. Two things depend on a sequence's length: the
+rotary scalings `dynamic` and `longrope` take the frequencies of the length reached so far, as
+transformers does; keys that are cached keep the frequencies that they were made with.
+TEXT
+} > docs/models.md.tmp
+mv docs/models.md.tmp docs/models.md

@@ -32,6 +32,7 @@ std::vector<Command> command_table() {
           model_verify_command(),
           model_forward_command(),
           model_merge_command(),
+          model_families_command(),
           tokenizer_encode_command(),
           tokenizer_decode_command(),
           tokenizer_chat_command(),

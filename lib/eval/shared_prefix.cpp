@@ -66,6 +66,20 @@ at::Tensor visible_keys(const SharedPrefix& part, int64_t window) {
   return mask;
 }
 
+// The positions in the text of the keys that visible_keys has columns for.
+at::Tensor key_positions(const SharedPrefix& part) {
+  at::Tensor positions = at::zeros({part.kept + part.tokens()}, at::kLong);
+  auto* out = positions.data_ptr<int64_t>();
+  const int64_t before = part.kept + part.prefix;
+  std::iota(out, out + before, 0);
+  out += before;
+  for (const int64_t length : part.branches) {
+    std::iota(out, out + length, before);
+    out += length;
+  }
+  return positions;
+}
+
 // Sharing fewer tokens than this costs more than it saves: masked attention is slower.
 constexpr size_t kLeastShared = 32;
 
@@ -155,6 +169,7 @@ SharedPrefixAttention::SharedPrefixAttention(std::vector<SharedPrefix> layout,
 const at::Tensor& SharedPrefixAttention::mask(size_t part, int64_t window, c10::Device device) {
   if (mask_windows_[part] != window) {
     layout_[part].mask = visible_keys(layout_[part], window).to(device);
+    layout_[part].key_positions = key_positions(layout_[part]).to(device);
     mask_windows_[part] = window;
   }
   return layout_[part].mask;
@@ -168,8 +183,10 @@ void SharedPrefixAttention::attend_part(size_t number, int64_t layer,
   const auto& [q, k, v] = qkv;  // of the part's tokens
   const auto masked = [&](const at::Tensor& queries, const at::Tensor& keys,
                           const at::Tensor& values) {
-    out.push_back(ops::masked_attention(queries, keys, values,
-                                        mask(number, options.window, q.device()), options));
+    const at::Tensor& visible = mask(number, options.window, q.device());
+    ops::AttentionOptions here = options;
+    here.key_positions = layout_[number].key_positions;
+    out.push_back(ops::masked_attention(queries, keys, values, visible, here));
   };
   if (part.kept > 0) {
     const auto at = static_cast<size_t>(layer);

@@ -29,7 +29,8 @@ struct SharedPrefix {
   // bool, per window: without kept tokens [branch tokens, tokens()], else [tokens(), kept +
   // tokens()].
   at::Tensor mask = {};
-  int64_t tokens() const;  // without the kept ones
+  at::Tensor key_positions = {};  // int64, beside the mask: of all keys that it has columns for
+  int64_t tokens() const;         // without the kept ones
 };
 
 // The flat tokens of some requests. Rows of `wanted` ascend.

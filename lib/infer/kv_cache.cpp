@@ -166,7 +166,7 @@ at::Tensor CachedAttention::attend(int64_t layer, const at::Tensor& q, const at:
   store(v, cache_.values(layer));
   const at::Tensor queries = q.contiguous();
   at::Tensor out = at::empty_like(queries);
-  const bool kernel = has_decode_kernel(queries);
+  const bool kernel = options.is_plain() && has_decode_kernel(queries);
   if (kernel) decode(layer, queries, out, options);
   for (size_t i = 0; i < segments_.size(); ++i) {
     if (kernel && segments_[i].count == 1) continue;

@@ -44,25 +44,36 @@ class Problems {
 };
 
 bool is_known_extra(const std::string& name, const ModelConfig& config) {
-  const std::string buffer = "rotary_emb.inv_freq";  // written by old versions of transformers
-  const bool rotary = name.size() > buffer.size() && name.ends_with(buffer);
-  return rotary || (config.tie_word_embeddings && name == "lm_head.weight");
+  const std::vector<std::string>& buffers = config.names.ignored_suffixes;
+  const bool is_buffer = std::any_of(buffers.begin(), buffers.end(),
+                                     [&](const std::string& end) { return name.ends_with(end); });
+  // Rotary frequencies were written by old versions of transformers.
+  return is_buffer || name.ends_with(".rotary_emb.inv_freq") ||
+         (config.tie_word_embeddings && name == config.names.output + ".weight");
 }
 
 // Takes tensors out of a folder by name, checking shapes and that everything is taken.
 class Reader {
  public:
-  explicit Reader(const fs::path& folder) : folder_(folder), files_(folder) {}
+  Reader(const fs::path& folder, const TensorNames& names) : folder_(folder), files_(folder) {
+    const std::string& prefix = names.optional_prefix;
+    const std::string embedding = names.embedding + ".weight";
+    if (!prefix.empty() && !files_.contains(embedding) && embedding.starts_with(prefix) &&
+        files_.contains(embedding.substr(prefix.size())))
+      left_out_ = prefix;
+  }
 
-  bool contains(const std::string& name) const { return files_.contains(name); }
+  bool contains(const std::string& name) const { return files_.contains(stored_name(name)); }
 
   // The stored tensor of any shape, or null after noting that it is missing.
   const StoredTensor* take_any(const std::string& name) {
-    return take(name, files_.contains(name) ? files_.at(name).shape : std::vector<int64_t>());
+    const bool there = contains(name);
+    return take(name, there ? files_.at(stored_name(name)).shape : std::vector<int64_t>());
   }
 
   // The stored tensor, or null after noting what is wrong.
-  const StoredTensor* take(const std::string& name, const std::vector<int64_t>& shape) {
+  const StoredTensor* take(const std::string& full_name, const std::vector<int64_t>& shape) {
+    const std::string name = stored_name(full_name);
     taken_.insert(name);
     if (!files_.contains(name)) {
       problems_.add(name + ": missing");
@@ -95,10 +106,15 @@ class Reader {
                  .found = cat(parameter_count(config))});
   }
 
-  std::string place(const std::string& name) const { return files_.place(name); }
+  std::string place(const std::string& name) const { return files_.place(stored_name(name)); }
 
  private:
+  std::string stored_name(const std::string& name) const {
+    return !left_out_.empty() && name.starts_with(left_out_) ? name.substr(left_out_.size()) : name;
+  }
+
   fs::path folder_;
+  std::string left_out_;  // prefix that the files do without
   SafetensorsFolder files_;
   std::set<std::string> taken_;
   Problems problems_;
@@ -158,7 +174,7 @@ Transformer load_model(const fs::path& folder, const LoadOptions& options) {
   ModelConfig config = read_model_config(folder);
   const auto quantization = read_quantization_config(config.source, where);
   const c10::ScalarType dtype = compute_dtype(config, options, where);
-  Reader reader(folder);
+  Reader reader(folder, config.names);
   reader.check_size(config);
   Transformer model(config, dtype, options.device);
   std::optional<QuantizedLoader> quantized;

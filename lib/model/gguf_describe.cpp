@@ -60,7 +60,12 @@ GgufModel gguf_model_of(const ModelConfig& c, const std::string& where) {
   const bool llama = c.model_type == "llama", mistral = c.model_type == "mistral";
   const int64_t window = common_window(c);
   refuse(window != 0 && !(mistral && window > 0), "sliding windows", c, where);
-  refuse(c.rope.type == RopeType::kLlama3 && !llama && !mistral, "'llama3' rope scaling", c, where);
+  const RopeConfig& rope = c.ropes.front();
+  const bool llama3 = rope.type == RopeType::kLlama3;
+  refuse(llama3 && !llama && !mistral, "'llama3' rope scaling", c, where);
+  refuse(!llama3 && rope.type != RopeType::kDefault && rope.type != RopeType::kLinear,
+         "rope scaling of that kind", c, where);
+  refuse(rope.dim != c.head_dim, "partial rotary embedding", c, where);
   refuse(!llama && (c.o_bias || c.mlp_bias), "bias of that kind", c, where);
   GgufModel model;
   model.model_type = family->model_type;
@@ -68,7 +73,7 @@ GgufModel gguf_model_of(const ModelConfig& c, const std::string& where) {
   model.extras = {.qkv_bias = c.qkv_bias,
                   .output_bias = c.o_bias,
                   .mlp_bias = c.mlp_bias,
-                  .qk_norm = c.qk_norm};
+                  .qk_norm = c.qk_norm != QkNorm::kNone};
   model.hidden_size = c.hidden_size;
   model.intermediate_size = c.intermediate_size;
   model.num_hidden_layers = c.num_hidden_layers;
@@ -96,12 +101,13 @@ GgufMetadata gguf_architecture_keys(const ModelConfig& c) {
   add("feed_forward_length", number(c.intermediate_size));
   add("attention.head_count", number(c.num_attention_heads));
   add("attention.head_count_kv", number(c.num_key_value_heads));
-  if (c.rope.type == RopeType::kLinear) {
+  const RopeConfig& rope = c.ropes.front();
+  if (rope.type == RopeType::kLinear) {
     add("rope.scaling.type", std::string("linear"));
-    add("rope.scaling.factor", static_cast<float>(c.rope.factor));
+    add("rope.scaling.factor", static_cast<float>(rope.factor));
   }
-  add("rope.freq_base", static_cast<float>(c.rope.theta));
-  add("attention.layer_norm_rms_epsilon", static_cast<float>(c.rms_norm_eps));
+  add("rope.freq_base", static_cast<float>(rope.theta));
+  add("attention.layer_norm_rms_epsilon", static_cast<float>(c.norm_eps));
   add("attention.key_length", number(c.head_dim));
   add("attention.value_length", number(c.head_dim));
   if (common_window(c) > 0) add("attention.sliding_window", number(common_window(c)));
@@ -111,7 +117,7 @@ GgufMetadata gguf_architecture_keys(const ModelConfig& c) {
 }
 
 std::vector<float> gguf_rope_divisors(const ModelConfig& config) {
-  const RopeConfig& rope = config.rope;
+  const RopeConfig& rope = config.ropes.front();
   if (rope.type != RopeType::kLlama3) return {};
   const auto original = static_cast<double>(rope.original_max_position_embeddings);
   std::vector<float> divisors;

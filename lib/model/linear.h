@@ -27,7 +27,8 @@ struct Linear {
   at::Tensor weight;              // [N, K]; undefined when quantised
   at::Tensor bias;                // [N] or undefined
   std::shared_ptr<const QuantizedWeight> quantized;
-  std::vector<LoraPair> lora;  // empty, or one per part (undefined tensors where not adapted)
+  std::vector<LoraPair> lora;        // empty, or one per part (undefined tensors where not adapted)
+  bool transposed_in_files = false;  // files hold the parts as [K, rows]
 
   int64_t out_features() const;
   int64_t first_row(size_t part) const;

@@ -2,10 +2,9 @@
 #include "model/transformer.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cos.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/sin.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,12 +17,10 @@ namespace {
 
 using at::Tensor;
 
-struct Rotary {
-  Tensor cos, sin;  // [T, Dh/2] fp32
-};
-
-Tensor empty_vector(int64_t size, const at::TensorOptions& options) {
-  return at::empty({size}, options);
+Norm make_norm(const std::string& name, int64_t width, bool with_bias,
+               const at::TensorOptions& options) {
+  if (name.empty()) return {};
+  return {at::empty({width}, options), with_bias ? at::empty({width}, options) : Tensor()};
 }
 
 Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
@@ -32,161 +29,268 @@ Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with
   layer.parts = std::move(parts);
   layer.in_features = in_features;
   layer.weight = at::empty({layer.out_features(), in_features}, options);
-  if (with_bias) layer.bias = empty_vector(layer.out_features(), options);
+  if (with_bias) layer.bias = at::empty({layer.out_features()}, options);
   return layer;
+}
+
+// The parts of one product under the names of the files, which may fuse them all into one.
+std::vector<LinearPart> make_parts(const std::string& prefix, const std::vector<std::string>& names,
+                                   const std::vector<int64_t>& rows) {
+  std::vector<LinearPart> parts;
+  for (size_t i = 0; i < names.size(); ++i) parts.push_back({prefix + names[i], 0});
+  for (size_t i = 0; i < rows.size(); ++i) parts[names.size() == 1 ? 0 : i].rows += rows[i];
+  return parts;
+}
+
+// First and second projection of a feed-forward block of width F.
+void make_mlp(const ModelConfig& c, const std::string& prefix, const TensorNames& n, int64_t F,
+              const at::TensorOptions& options, std::pair<Linear*, Linear*> mlp) {
+  const std::vector<int64_t> inner = c.gated ? std::vector<int64_t>{F, F} : std::vector<int64_t>{F};
+  *mlp.first =
+      make_linear(make_parts(prefix, n.gate_up, inner), c.hidden_size, c.mlp_bias, options);
+  *mlp.second = make_linear({{prefix + n.down, c.hidden_size}}, F, c.mlp_bias, options);
+}
+
+Experts make_experts(const ModelConfig& c, const std::string& prefix,
+                     const at::TensorOptions& options) {
+  Experts experts;
+  const TensorNames& n = c.names;
+  const auto count = static_cast<size_t>(c.moe.experts);
+  experts.router = at::empty({c.moe.experts, c.hidden_size}, options);
+  experts.gate_up.resize(count);
+  experts.down.resize(count);
+  TensorNames one, shared;
+  one.gate_up = n.expert_gate_up, one.down = n.expert_down;
+  shared.gate_up = n.shared_gate_up, shared.down = n.shared_down;
+  for (size_t e = 0; e < count; ++e)
+    make_mlp(c, cat(prefix, n.experts, e, "."), one, c.moe.intermediate_size, options,
+             {&experts.gate_up[e], &experts.down[e]});
+  if (c.moe.shared_intermediate_size == 0) return experts;
+  make_mlp(c, prefix, shared, c.moe.shared_intermediate_size, options,
+           {&experts.shared_gate_up, &experts.shared_down});
+  experts.shared_gate = make_linear({{prefix + n.shared_gate, 1}}, c.hidden_size, false, options);
+  return experts;
+}
+
+void make_projections(const ModelConfig& c, int64_t index, const at::TensorOptions& options,
+                      DecoderLayer& layer) {
+  const std::string prefix = c.names.layer(index);
+  const int64_t q_rows = c.num_attention_heads * c.head_dim,
+                kv_rows = c.num_key_value_heads * c.head_dim;
+  layer.qkv = make_linear(make_parts(prefix, c.names.qkv, {q_rows, kv_rows, kv_rows}),
+                          c.hidden_size, c.qkv_bias, options);
+  layer.o = make_linear({{prefix + c.names.o, c.hidden_size}}, q_rows, c.o_bias, options);
+  if (!c.layer_moe.empty() && c.layer_moe[static_cast<size_t>(index)] != 0) {
+    layer.experts = make_experts(c, prefix, options);
+  } else {
+    make_mlp(c, prefix, c.names, c.intermediate_size, options, {&layer.gate_up, &layer.down});
+  }
+  for (Linear* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down})
+    linear->transposed_in_files = c.transposed_weights;
+}
+
+// Every projection of a layer, in the order of the files.
+template <class Layer, class Visit>
+void visit_layer(Layer& layer, const Visit& visit) {
+  const auto visit_if_there = [&](auto& linear) {
+    if (!linear.parts.empty()) visit(linear);
+  };
+  visit(layer.qkv);
+  visit(layer.o);
+  visit_if_there(layer.gate_up);
+  visit_if_there(layer.down);
+  for (size_t e = 0; e < layer.experts.gate_up.size(); ++e) {
+    visit(layer.experts.gate_up[e]);
+    visit(layer.experts.down[e]);
+  }
+  visit_if_there(layer.experts.shared_gate_up);
+  visit_if_there(layer.experts.shared_down);
+  visit_if_there(layer.experts.shared_gate);
 }
 
 DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOptions& options) {
-  const std::string prefix = "model.layers." + std::to_string(index) + ".";
-  const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
-  const int64_t q_rows = c.num_attention_heads * c.head_dim,
-                kv_rows = c.num_key_value_heads * c.head_dim;
   DecoderLayer layer;
-  layer.input_norm = empty_vector(c.hidden_size, options);
-  layer.post_attention_norm = empty_vector(c.hidden_size, options);
-  if (c.qk_norm) {
-    layer.q_norm = empty_vector(c.head_dim, options);
-    layer.k_norm = empty_vector(c.head_dim, options);
+  const auto norm = [&](const std::string& name) {
+    return make_norm(name, c.hidden_size, c.norm_bias, options);
+  };
+  layer.attention_norm = norm(c.names.attention_norm);
+  layer.attention_post_norm = norm(c.names.attention_post_norm);
+  layer.mlp_norm = norm(c.names.mlp_norm);
+  layer.mlp_post_norm = norm(c.names.mlp_post_norm);
+  if (c.qk_norm != QkNorm::kNone) {
+    const bool shared = c.qk_norm == QkNorm::kSharedHead;
+    const auto width = [&](int64_t heads) { return c.head_dim * (shared ? 1 : heads); };
+    layer.q_norm = make_norm(c.names.q_norm, width(c.num_attention_heads), c.qk_norm_bias, options);
+    layer.k_norm = make_norm(c.names.k_norm, width(c.num_key_value_heads), c.qk_norm_bias, options);
   }
-  layer.qkv = make_linear({{attention + "q_proj", q_rows},
-                           {attention + "k_proj", kv_rows},
-                           {attention + "v_proj", kv_rows}},
-                          c.hidden_size, c.qkv_bias, options);
-  layer.o = make_linear({{attention + "o_proj", c.hidden_size}}, q_rows, c.o_bias, options);
-  layer.gate_up = make_linear(
-      {{mlp + "gate_proj", c.intermediate_size}, {mlp + "up_proj", c.intermediate_size}},
-      c.hidden_size, c.mlp_bias, options);
-  layer.down =
-      make_linear({{mlp + "down_proj", c.hidden_size}}, c.intermediate_size, c.mlp_bias, options);
+  make_projections(c, index, options, layer);
   return layer;
 }
 
-Rotary rotary_tables(const Tensor& positions, const Tensor& inverse_frequencies) {
-  const Tensor angles = positions.to(at::kFloat).unsqueeze(1) * inverse_frequencies.unsqueeze(0);
-  return {at::cos(angles), at::sin(angles)};
-}
-
-// Attention block: norm, projections, rotary embedding, attention, output projection.
-Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, int64_t index,
-                       const Tensor& x, const Rotary& rotary, Attention& attention) {
-  const int64_t T = x.size(0);
-  const int64_t H = c.num_attention_heads, Hkv = c.num_key_value_heads;
-  const auto parts = layer.qkv.forward(ops::rms_norm(x, layer.input_norm, c.rms_norm_eps))
-                         .view({T, H + 2 * Hkv, c.head_dim})
-                         .split_with_sizes({H, Hkv, Hkv}, 1);  // its gradient is one cat
-  Tensor q = parts[0], k = parts[1];                           // [T, H, Dh], [T, Hkv, Dh]
-  const Tensor& v = parts[2];
-  if (c.qk_norm) {
-    q = ops::rms_norm(q, layer.q_norm, c.rms_norm_eps);
-    k = ops::rms_norm(k, layer.k_norm, c.rms_norm_eps);
+// 2^(-i · bias_max / n) for n heads, a power of two; other counts take every second slope of the
+// next power first (the code that Press et al. published).
+Tensor make_alibi_slopes(const ModelConfig& c) {
+  const int64_t H = c.num_attention_heads;
+  int64_t n = 1;
+  while (n < H) n *= 2;
+  Tensor slopes = at::empty({H}, at::kFloat);
+  auto* out = slopes.data_ptr<float>();
+  for (int64_t i = 0; i < H; ++i) {
+    const int64_t power = n == H ? i + 1 : i < n / 2 ? 2 * (i + 1) : 2 * (i - n / 2) + 1;
+    out[i] = static_cast<float>(
+        std::pow(2.0, -c.alibi.bias_max * static_cast<double>(power) / static_cast<double>(n)));
   }
-  q = ops::rotary(q, rotary.cos, rotary.sin);
-  k = ops::rotary(k, rotary.cos, rotary.sin);
-  const ops::AttentionOptions options{.scale = 1.0 / std::sqrt(static_cast<double>(c.head_dim)),
-                                      .window = c.layer_window[static_cast<size_t>(index)]};
-  const Tensor mixed = attention.attend(index, q, k, v, options);
-  return layer.o.forward(mixed.reshape({T, c.num_attention_heads * c.head_dim}));
-}
-
-Tensor mlp_block(const ModelConfig& c, const DecoderLayer& layer, const Tensor& x) {
-  const Tensor normed = ops::rms_norm(x, layer.post_attention_norm, c.rms_norm_eps);
-  return layer.down.forward(ops::swiglu(layer.gate_up.forward(normed)));
-}
-
-void add_linear(std::vector<NamedTensor>& list, const Linear& layer) {
-  for (size_t part = 0; part < layer.parts.size(); ++part) {
-    const auto& [name, rows] = layer.parts[part];
-    const int64_t first = layer.first_row(part);
-    if (layer.weight.defined())
-      list.push_back(
-          {name + ".weight", layer.weight.detach().narrow(0, first, rows), layer.weight});
-    if (layer.bias.defined())
-      list.push_back({name + ".bias", layer.bias.detach().narrow(0, first, rows), layer.bias});
-  }
+  return slopes.to(c.alibi.in_bfloat16 ? at::kBFloat16 : at::kFloat);
 }
 
 void add_tensor(std::vector<NamedTensor>& list, const std::string& name, const Tensor& tensor) {
   if (tensor.defined()) list.push_back({name, tensor.detach(), tensor});
 }
 
-bool requires_gradient(const Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); }
-
-bool is_trained(const Linear& layer) {
-  return requires_gradient(layer.weight) || requires_gradient(layer.bias) ||
-         std::any_of(layer.lora.begin(), layer.lora.end(), [](const LoraPair& pair) {
-           return requires_gradient(pair.a) || requires_gradient(pair.b) ||
-                  requires_gradient(pair.magnitude);
-         });
+void add_linear(std::vector<NamedTensor>& list, const Linear& layer) {
+  const bool transposed = layer.transposed_in_files;
+  for (size_t part = 0; part < layer.parts.size(); ++part) {
+    const auto& [name, rows] = layer.parts[part];
+    const int64_t first = layer.first_row(part);
+    if (layer.weight.defined()) {
+      const Tensor weight = layer.weight.detach().narrow(0, first, rows);
+      list.push_back(
+          {name + ".weight", transposed ? weight.t() : weight, layer.weight, transposed});
+    }
+    if (layer.bias.defined())
+      list.push_back({name + ".bias", layer.bias.detach().narrow(0, first, rows), layer.bias});
+  }
 }
 
+void add_norm(std::vector<NamedTensor>& list, const std::string& name, const Norm& norm) {
+  add_tensor(list, name + ".weight", norm.weight);
+  add_tensor(list, name + ".bias", norm.bias);
+}
+
+// The norms of queries or keys; with a weight for each head, files number them.
+void add_head_norm(std::vector<NamedTensor>& list, const ModelConfig& c, const std::string& name,
+                   const Norm& norm) {
+  if (c.qk_norm != QkNorm::kEachHead) return add_norm(list, name, norm);
+  for (int64_t head = 0; head * c.head_dim < norm.weight.size(0); ++head) {
+    const auto part = [&](const Tensor& all) {
+      return all.detach().narrow(0, head * c.head_dim, c.head_dim);
+    };
+    list.push_back({cat(name, head, ".weight"), part(norm.weight), norm.weight});
+    if (norm.bias.defined()) list.push_back({cat(name, head, ".bias"), part(norm.bias), norm.bias});
+  }
+}
+
+void add_layer(std::vector<NamedTensor>& list, const ModelConfig& c, const std::string& prefix,
+               const DecoderLayer& layer) {
+  add_norm(list, prefix + c.names.attention_norm, layer.attention_norm);
+  add_linear(list, layer.qkv);
+  if (c.qk_norm != QkNorm::kNone) {
+    add_head_norm(list, c, prefix + c.names.q_norm, layer.q_norm);
+    add_head_norm(list, c, prefix + c.names.k_norm, layer.k_norm);
+  }
+  add_linear(list, layer.o);
+  add_norm(list, prefix + c.names.attention_post_norm, layer.attention_post_norm);
+  add_norm(list, prefix + c.names.mlp_norm, layer.mlp_norm);
+  if (layer.experts.router.defined())
+    add_tensor(list, prefix + c.names.router + ".weight", layer.experts.router);
+  visit_layer(layer, [&](const Linear& linear) {
+    if (&linear != &layer.qkv && &linear != &layer.o) add_linear(list, linear);
+  });
+  add_norm(list, prefix + c.names.mlp_post_norm, layer.mlp_post_norm);
+}
+
+bool is_trained(const Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); }
+bool is_trained(const Norm& norm) { return is_trained(norm.weight) || is_trained(norm.bias); }
+bool is_trained(const Linear& layer) {
+  return is_trained(layer.weight) || is_trained(layer.bias) ||
+         std::any_of(layer.lora.begin(), layer.lora.end(), [](const LoraPair& pair) {
+           return is_trained(pair.a) || is_trained(pair.b) || is_trained(pair.magnitude);
+         });
+}
 bool is_trained(const DecoderLayer& layer) {
-  return requires_gradient(layer.input_norm) || requires_gradient(layer.post_attention_norm) ||
-         requires_gradient(layer.q_norm) || requires_gradient(layer.k_norm) ||
-         is_trained(layer.qkv) || is_trained(layer.o) || is_trained(layer.gate_up) ||
-         is_trained(layer.down);
+  bool trained = is_trained(layer.attention_norm) || is_trained(layer.attention_post_norm) ||
+                 is_trained(layer.mlp_norm) || is_trained(layer.mlp_post_norm) ||
+                 is_trained(layer.q_norm) || is_trained(layer.k_norm) ||
+                 is_trained(layer.experts.router);
+  visit_layer(layer, [&](const Linear& linear) { trained = trained || is_trained(linear); });
+  return trained;
 }
 
 template <class Model, class Visit>
 void visit_linears(Model& model, const Visit& visit) {
-  for (auto& layer : model.layers()) {
-    visit(layer.qkv);
-    visit(layer.o);
-    visit(layer.gate_up);
-    visit(layer.down);
-  }
+  for (auto& layer : model.layers()) visit_layer(layer, visit);
   if (!model.config().tie_word_embeddings || model.output.quantized) visit(model.output);
 }
 
-}  // namespace
-
-Tensor rope_inverse_frequencies(const ModelConfig& config) {
-  const RopeConfig& rope = config.rope;
-  const int64_t half = config.head_dim / 2;
-  Tensor frequencies = at::empty({half}, at::kFloat);
-  auto* out = frequencies.data_ptr<float>();
-  for (int64_t i = 0; i < half; ++i) {
-    double frequency = 1.0 / std::pow(rope.theta, static_cast<double>(2 * i) /
-                                                      static_cast<double>(config.head_dim));
-    if (rope.type == RopeType::kLinear) frequency /= rope.factor;
-    if (rope.type == RopeType::kLlama3) {
-      const double original = static_cast<double>(rope.original_max_position_embeddings);
-      const double wavelength = 2 * M_PI / frequency;
-      const double smooth = (original / wavelength - rope.low_freq_factor) /
-                            (rope.high_freq_factor - rope.low_freq_factor);
-      if (wavelength > original / rope.low_freq_factor) {
-        frequency /= rope.factor;
-      } else if (wavelength >= original / rope.high_freq_factor) {
-        frequency = (1 - smooth) * frequency / rope.factor + smooth * frequency;
-      }
-    }
-    out[i] = static_cast<float>(frequency);
-  }
-  return frequencies;
+Linear make_output(const ModelConfig& c, const Tensor& embedding,
+                   const at::TensorOptions& options) {
+  if (!c.tie_word_embeddings)
+    return make_linear({{c.names.output, c.vocab_size}}, c.hidden_size, c.output_bias, options);
+  Linear output;
+  output.parts = {{c.names.output, c.vocab_size}};
+  output.in_features = c.hidden_size;
+  output.weight = embedding;
+  return output;
 }
+
+void check_learned_positions(const Tensor& positions, int64_t count) {
+  const auto last = positions.max().item<int64_t>();
+  if (last < count) return;
+  throw Error({.what = "the sequence is longer than the positions that the model has learned",
+               .expected = cat("at most ", count, " tokens"),
+               .found = cat(last + 1)});
+}
+
+}  // namespace
 
 Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device device)
     : config_(std::move(config)), dtype_(dtype), device_(device) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   embedding = at::empty({config_.vocab_size, config_.hidden_size}, options);
-  final_norm = empty_vector(config_.hidden_size, options);
+  if (config_.positions == Positions::kLearned)
+    position_embedding = at::empty({config_.max_position_embeddings, config_.hidden_size}, options);
+  final_norm = make_norm(config_.names.final_norm, config_.hidden_size, config_.norm_bias, options);
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
     layers_.push_back(make_layer(config_, i, options));
-  if (config_.tie_word_embeddings) {
-    output.parts = {{"lm_head", config_.vocab_size}};
-    output.in_features = config_.hidden_size;
-    output.weight = embedding;
-  } else {
-    output = make_linear({{"lm_head", config_.vocab_size}}, config_.hidden_size, false, options);
-  }
-  inverse_frequencies_ = rope_inverse_frequencies(config_).to(device);
+  output = make_output(config_, embedding, options);
+  for (const RopeConfig& rope : config_.ropes) ropes_.emplace_back(rope, device);
+  if (config_.positions == Positions::kAlibi) alibi_slopes_ = make_alibi_slopes(config_).to(device);
 }
 
-// The columns of the adapter's A belong to tokens: A x is a look-up too.
-Tensor Transformer::embed(const Tensor& ids) const {
-  const Tensor x = at::embedding(embedding, ids);
+// The columns of an adapter's A belong to tokens: A x is a look-up too.
+Tensor Transformer::look_up(const Tensor& ids) const {
+  const Tensor x = at::embedding(embedding, ids);  // [T, D]
   if (!embedding_lora.a.defined()) return x;
   const Tensor narrow = at::embedding(embedding_lora.a.t(), ids) * embedding_lora.scale;
   return x + ops::linear(narrow, embedding_lora.b, {}).to(x.scalar_type());
+}
+
+Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
+  Tensor x = look_up(ids);
+  if (config_.embedding_scale != 1.0) {
+    const double scale = config_.embedding_scale;
+    x = x * (config_.embedding_scale_in_dtype
+                 ? at::scalar_tensor(scale, at::TensorOptions().dtype(dtype_)).item<double>()
+                 : scale);
+  }
+  if (!position_embedding.defined()) return x;
+  check_learned_positions(positions, position_embedding.size(0));
+  return x + at::embedding(position_embedding, positions);
+}
+
+std::vector<LayerContext> Transformer::layer_contexts(const Tensor& positions) const {
+  std::vector<Rotary> tables;
+  for (const RotaryEmbedding& rope : ropes_) tables.push_back(rope.tables(positions));
+  std::vector<LayerContext> contexts(layers_.size());
+  for (size_t i = 0; i < contexts.size(); ++i) {
+    contexts[i].index = static_cast<int64_t>(i);
+    contexts[i].alibi_slopes = alibi_slopes_;
+    if (ropes_.empty() || config_.layer_rope[i] < 0) continue;
+    const auto rope = static_cast<size_t>(config_.layer_rope[i]);
+    contexts[i].rotary = tables[rope];
+    contexts[i].interleaved = ropes_[rope].interleaved();
+  }
+  return contexts;
 }
 
 void Transformer::untie_output() {
@@ -197,45 +301,37 @@ void Transformer::untie_output() {
 
 Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                             Attention& attention) const {
-  const Rotary rotary = rotary_tables(positions, inverse_frequencies_);
-  Tensor x = embed(ids);  // [T, D]
+  const std::vector<LayerContext> contexts = layer_contexts(positions);
+  Tensor x = embed(ids, positions);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto layer = [this, i, &attention, rotary](const Tensor& input) {
-      const Tensor mixed = input + attention_block(config_, layers_[i], static_cast<int64_t>(i),
-                                                   input, rotary, attention);
-      return mixed + mlp_block(config_, layers_[i], mixed);
+    const auto layer = [this, i, &attention, context = contexts[i]](const Tensor& input) {
+      return layer_forward(config_, layers_[i], context, input, attention);
     };
     const bool recompute = activation_memory_ == ActivationMemory::kRecompute &&
                            (x.requires_grad() || is_trained(layers_[i]));
     x = recompute ? ops::checkpoint(layer, x) : layer(x);
   }
-  return ops::rms_norm(x, final_norm, config_.rms_norm_eps);
+  x = apply_norm(config_, final_norm, x);
+  return config_.logits_scale == 1.0 ? x : x * config_.logits_scale;
 }
 
-Tensor Transformer::logits(const Tensor& hidden) const { return output.forward(hidden); }
+Tensor Transformer::logits(const Tensor& hidden) const {
+  return ops::softcap(output.forward(hidden), config_.logits_softcap);
+}
 
-const Tensor& Transformer::output_weight() const {
+ops::OutputHead Transformer::output_head() const {
   if (!output.weight.defined() || !output.lora.empty())
     throw Error("this needs an output projection that is neither quantised nor adapted");
-  return output.weight;
+  return {output.weight, output.bias, config_.logits_softcap};
 }
 
 std::vector<NamedTensor> Transformer::named_tensors() const {
   std::vector<NamedTensor> list;
-  add_tensor(list, "model.embed_tokens.weight", embedding);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const DecoderLayer& layer = layers_[i];
-    const std::string prefix = "model.layers." + std::to_string(i) + ".";
-    add_tensor(list, prefix + "input_layernorm.weight", layer.input_norm);
-    add_linear(list, layer.qkv);
-    add_tensor(list, prefix + "self_attn.q_norm.weight", layer.q_norm);
-    add_tensor(list, prefix + "self_attn.k_norm.weight", layer.k_norm);
-    add_linear(list, layer.o);
-    add_tensor(list, prefix + "post_attention_layernorm.weight", layer.post_attention_norm);
-    add_linear(list, layer.gate_up);
-    add_linear(list, layer.down);
-  }
-  add_tensor(list, "model.norm.weight", final_norm);
+  add_tensor(list, config_.names.embedding + ".weight", embedding);
+  add_tensor(list, config_.names.positions + ".weight", position_embedding);
+  for (size_t i = 0; i < layers_.size(); ++i)
+    add_layer(list, config_, config_.names.layer(static_cast<int64_t>(i)), layers_[i]);
+  add_norm(list, config_.names.final_norm, final_norm);
   if (!config_.tie_word_embeddings) add_linear(list, output);
   return list;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one forward pass of training, evaluation, quantisation and serving: a pre-norm decoder-only
+// The one forward pass of training, evaluation, quantisation and serving: a decoder-only
 // transformer described by ModelConfig. Tokens are flat: T counts the tokens of all sequences.
 #pragma once
 
@@ -10,23 +10,24 @@
 #include <vector>
 
 #include "model/attention.h"
+#include "model/blocks.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/rope.h"
+#include "tensor/losses.h"
 
 namespace gradus {
-
-struct DecoderLayer {
-  at::Tensor input_norm, post_attention_norm;  // [D]
-  at::Tensor q_norm, k_norm;                   // [Dh], only with qk_norm
-  Linear qkv, o, gate_up, down;
-};
 
 // A tensor under the name that Hugging Face files give it. `tensor` may be a view of rows of
 // `leaf`, the tensor that is trained; both are the same object where nothing is fused.
 struct NamedTensor {
   std::string name;
-  at::Tensor tensor;
+  at::Tensor tensor;  // as files hold it
   at::Tensor leaf;
+  bool transposed = false;  // `tensor` is [K, N] where the leaf has rows [N, K]
+
+  // `tensor` with the leaf's rows.
+  at::Tensor rows() const { return transposed ? tensor.t() : tensor; }
 };
 
 enum class ActivationMemory { kKeep, kRecompute };
@@ -36,13 +37,15 @@ class Transformer {
   // Allocates uninitialised weights. Every weight must then be filled (load_model does).
   Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device device);
 
-  // ids, positions [T] int64 -> final hidden states after the last norm [T, D].
+  // ids, positions [T] int64 -> final hidden states after the last norm [T, D], scaled so that
+  // logits are their product with the output projection. Throws for positions beyond a learned
+  // position embedding.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& positions,
                      Attention& attention) const;
   // hidden [T, D] -> [T, V].
   at::Tensor logits(const at::Tensor& hidden) const;
-  // The output projection [V, D] for fused losses; throws when it is quantised or has an adapter.
-  const at::Tensor& output_weight() const;
+  // The output projection for fused losses; throws when it is quantised or has an adapter.
+  ops::OutputHead output_head() const;
 
   const ModelConfig& config() const { return config_; }
   c10::ScalarType dtype() const { return dtype_; }
@@ -61,27 +64,27 @@ class Transformer {
   // Gives a tied output projection a weight of its own, equal to the embedding.
   void untie_output();
 
-  at::Tensor embedding;     // [V, D]
-  LoraPair embedding_lora;  // a [r, V], b [D, r]; undefined without an adapter
-  at::Tensor final_norm;    // [D]
-  Linear output;            // lm_head; shares `embedding` when tied
+  at::Tensor embedding;           // [V, D]
+  LoraPair embedding_lora;        // a [r, V], b [D, r]; undefined without an adapter
+  at::Tensor position_embedding;  // [P, D], or undefined
+  Norm final_norm;                // [D]
+  Linear output;                  // lm_head; shares `embedding` when tied
 
  private:
-  at::Tensor embed(const at::Tensor& ids) const;
-
+  at::Tensor look_up(const at::Tensor& ids) const;
+  at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
+  std::vector<LayerContext> layer_contexts(const at::Tensor& positions) const;
   ModelConfig config_;
   c10::ScalarType dtype_;
   c10::Device device_;
   std::vector<DecoderLayer> layers_;
-  at::Tensor inverse_frequencies_;  // [Dh/2] fp32
+  std::vector<RotaryEmbedding> ropes_;
+  at::Tensor alibi_slopes_;  // [H], or undefined
   ActivationMemory activation_memory_ = ActivationMemory::kKeep;
 };
 
 // Throws gradus::Error when a projection is quantised: such a model computes, but its weights can
 // be neither trained nor taken apart. `action` is what was asked for: "trained".
 void require_dense(const Transformer& model, const std::string& action);
-
-// Inverse rotary frequencies [Dh/2], fp32 (llama3 scaling as in transformers' rope utilities).
-at::Tensor rope_inverse_frequencies(const ModelConfig& config);
 
 }  // namespace gradus

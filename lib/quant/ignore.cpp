@@ -10,18 +10,19 @@
 namespace gradus {
 namespace {
 
-constexpr const char* kOutput = "lm_head";  // also where it is the embedding
-
 std::vector<std::string> projection_names(const Transformer& model) {
   std::vector<std::string> names;
   model.for_each_linear([&](const Linear& layer) {
     for (const LinearPart& part : layer.parts) names.push_back(part.name);
   });
-  if (std::find(names.begin(), names.end(), kOutput) == names.end()) names.push_back(kOutput);
+  const std::string& output = model.config().names.output;  // also where it is the embedding
+  if (std::find(names.begin(), names.end(), output) == names.end()) names.push_back(output);
   return names;
 }
 
-bool means(const std::string& pattern, const std::string& name) {
+// "lm_head" is the output projection, whatever the family calls it.
+bool means(const std::string& written, const std::string& name, const std::string& output) {
+  const std::string& pattern = written == "lm_head" ? output : written;
   return module_matches(pattern, name) || name.ends_with("." + pattern);
 }
 
@@ -53,7 +54,7 @@ std::vector<std::string> ignored_projections(const Transformer& model,
   for (const std::string& pattern : patterns) {
     bool found = false;
     for (const std::string& name : names) {
-      if (!means(pattern, name)) continue;
+      if (!means(pattern, name, model.config().names.output)) continue;
       found = true;
       ignored.insert(name);
     }

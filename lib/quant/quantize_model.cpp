@@ -85,7 +85,7 @@ Output quantize_tensors(const Transformer& model, const QuantizationConfig& conf
       continue;
     }
     add_quantized(output, named.name.substr(0, named.name.size() - std::string(".weight").size()),
-                  named.tensor, options);
+                  named.rows(), options);
     progress.advance();
   }
   return output;

@@ -29,7 +29,37 @@ Tensor causal_mask(int64_t queries, int64_t keys, int64_t window, const c10::Dev
   return mask;
 }
 
+// What ALiBi adds to the scores, [H, 1, S] fp32.
+Tensor alibi_bias(const AttentionOptions& options, int64_t keys) {
+  const Tensor& slopes = options.alibi_slopes;
+  const Tensor positions =
+      options.key_positions.defined()
+          ? options.key_positions
+          : at::arange(keys, at::TensorOptions().dtype(at::kLong).device(slopes.device()));
+  const Tensor bias = slopes.unsqueeze(1) * positions.to(slopes.scalar_type()).unsqueeze(0);
+  return (bias.to(at::kFloat) * options.alibi_scale).unsqueeze(1);
+}
+
+// The plain composition, for what no kernel computes: visible [T, S] or undefined.
+Tensor attend_plainly(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& visible,
+                      const AttentionOptions& options) {
+  const int64_t group = q.size(1) / k.size(1);
+  const auto wide = [](const Tensor& x) { return x.to(at::kFloat).transpose(0, 1); };
+  const auto repeated = [&](const Tensor& x) {
+    return group == 1 ? wide(x) : wide(x).repeat_interleave(group, 0);
+  };
+  Tensor scores = at::matmul(wide(q), repeated(k).transpose(1, 2)) * options.scale;  // [H, T, S]
+  scores = softcap(scores, options.softcap);
+  if (options.alibi_slopes.defined()) scores = scores + alibi_bias(options, k.size(0));
+  if (visible.defined())
+    scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<float>::infinity());
+  return at::matmul(at::softmax(scores, -1), repeated(v)).transpose(0, 1).to(q.scalar_type());
+}
+
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  if (!options.is_plain())
+    return attend_plainly(q, k, v, causal_mask(q.size(0), k.size(0), options.window, q.device()),
+                          options);
   const int64_t queries = q.size(0), keys = k.size(0);
   const bool grouped = q.size(1) != k.size(1);
   const bool windowed = options.window > 0 && options.window < keys;
@@ -59,7 +89,7 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const AttentionOptions& options) {
   TORCH_CHECK(segment_starts.size() >= 2 && segment_starts.back() == q.size(0),
               "segment starts must end at T");
-  if (fused_cpu::attention_applies(q))
+  if (options.is_plain() && fused_cpu::attention_applies(q))
     return fused_cpu::packed_attention(q, k, v, segment_starts, options);
   return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
     return attend(q.narrow(0, start, length), k.narrow(0, start, length),
@@ -75,6 +105,7 @@ Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
 
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                         const AttentionOptions& options) {
+  if (!options.is_plain()) return attend_plainly(q, k, v, mask, options);
   return tokens_first(at::scaled_dot_product_attention(heads_first(q), heads_first(k),
                                                        heads_first(v), mask, 0.0, false,
                                                        options.scale, q.size(1) != k.size(1)));
@@ -85,17 +116,10 @@ namespace reference {
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const std::vector<int64_t>& segment_starts,
                         const AttentionOptions& options) {
-  const int64_t group = q.size(1) / k.size(1);
   return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
-    const auto wide = [&](const Tensor& x) {
-      return x.narrow(0, start, length).to(at::kFloat).transpose(0, 1);
-    };
-    const Tensor keys = wide(k).repeat_interleave(group, 0),
-                 values = wide(v).repeat_interleave(group, 0);
-    Tensor scores = at::matmul(wide(q), keys.transpose(1, 2)) * options.scale;  // [H, T, T]
-    const Tensor hidden = causal_mask(length, length, options.window, q.device()).logical_not();
-    scores = scores.masked_fill(hidden, -std::numeric_limits<float>::infinity());
-    return at::matmul(at::softmax(scores, -1), values).transpose(0, 1).to(q.scalar_type());
+    const auto rows = [&](const Tensor& x) { return x.narrow(0, start, length); };
+    return attend_plainly(rows(q), rows(k), rows(v),
+                          causal_mask(length, length, options.window, q.device()), options);
   });
 }
 

@@ -70,7 +70,7 @@ Tensor rotated(const Tensor& x, const Tensor& cos, const Tensor& sin,
                            .head_stride = y.stride(1),
                            .rows = y.size(0),
                            .heads = y.size(1),
-                           .rotary = y.size(2),
+                           .rotary = 2 * cos.size(1),
                            .cos = cos.const_data_ptr<float>(),
                            .sin = sin.const_data_ptr<float>(),
                            .direction = direction});

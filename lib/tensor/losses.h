@@ -16,9 +16,16 @@ using at::Tensor;
 
 inline constexpr int64_t kIgnoredTarget = -100;
 
-// Sum over targeted rows of -log softmax(hidden · weightᵀ)[target], times `scale`; a scalar fp32.
-// hidden [T, D], weight [V, D], targets [T] int64. Differentiable in hidden and weight.
-Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
+// What makes logits of hidden states: softcap(hidden · weightᵀ + bias), ops::softcap's.
+struct OutputHead {
+  Tensor weight;         // [V, D]
+  Tensor bias = {};      // [V] or undefined
+  double softcap = 0.0;  // 0: none
+};
+
+// Sum over targeted rows of -log softmax(logits)[target], times `scale`; a scalar fp32.
+// hidden [T, D], targets [T] int64. Differentiable in hidden, weight and bias.
+Tensor linear_cross_entropy(const Tensor& hidden, const OutputHead& head, const Tensor& targets,
                             double scale);
 
 struct DistillationOptions {
@@ -29,9 +36,11 @@ struct DistillationOptions {
 };
 
 struct DistillationInput {
-  Tensor hidden, weight;                  // student [T, D], [V, D]; differentiable
-  Tensor teacher_hidden, teacher_weight;  // teacher [T, Dt], [V, Dt]; no gradients
-  Tensor targets;                         // [T] int64
+  Tensor hidden;  // student [T, D]; differentiable, as its head is
+  OutputHead head;
+  Tensor teacher_hidden;  // [T, Dt]; no gradients
+  OutputHead teacher_head;
+  Tensor targets;  // [T] int64
 };
 
 // Sum over targeted rows of hard·CE + (1-hard)·τ²·((1-reverse)·KL(teacher‖student) +

@@ -5,10 +5,15 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mean.h>
+#include <ATen/ops/relu.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tanh.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "tensor/fused_cpu.h"
@@ -77,27 +82,66 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
                                : reference::rms_norm(x, weight, eps);
 }
 
-Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  return fused_cpu::applies(x) ? fused_cpu::rotary(x, cos, sin) : reference::rotary(x, cos, sin);
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  const auto given = [](const Tensor& t) {
+    return t.defined() ? std::optional<Tensor>(t) : std::nullopt;
+  };
+  return at::layer_norm(x, {x.size(-1)}, given(weight), given(bias), eps);
+}
+
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin, RotaryPairs pairs) {
+  return fused_cpu::applies(x) && pairs == RotaryPairs::kHalves
+             ? fused_cpu::rotary(x, cos, sin)
+             : reference::rotary(x, cos, sin, pairs);
 }
 
 Tensor swiglu(const Tensor& gate_up) {
   return fused_cpu::applies(gate_up) ? fused_cpu::swiglu(gate_up) : reference::swiglu(gate_up);
 }
 
+Tensor activate(const Tensor& x, Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return at::silu(x);
+    case Activation::kGelu:
+      return at::gelu(x);
+    case Activation::kGeluTanh:
+      return at::gelu(x, "tanh");
+    case Activation::kRelu:
+      return at::relu(x);
+    case Activation::kReluSquared:
+      return at::relu(x).square();
+  }
+  return x;
+}
+
+Tensor gated(const Tensor& gate_up, Activation activation) {
+  if (activation == Activation::kSilu) return swiglu(gate_up);
+  const auto halves = gate_up.chunk(2, -1);
+  return activate(halves[0], activation) * halves[1];
+}
+
+Tensor softcap(const Tensor& x, double cap) { return cap == 0.0 ? x : at::tanh(x / cap) * cap; }
+
 namespace reference {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
   const Tensor wide = x.to(at::kFloat);
-  const Tensor scale = at::rsqrt(at::mean(wide * wide, {-1}, true) + eps);
-  return (wide * scale).to(x.scalar_type()) * weight;
+  const Tensor normed = wide * at::rsqrt(at::mean(wide * wide, {-1}, true) + eps);
+  return (normed.to(weight.scalar_type()) * weight).to(x.scalar_type());
 }
 
-Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const auto halves = x.to(at::kFloat).chunk(2, -1);
-  const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);  // [T, 1, Dh/2]
-  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1)
-      .to(x.scalar_type());
+Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin, RotaryPairs pairs) {
+  const int64_t rotated = 2 * cos.size(1);
+  const Tensor wide = x.narrow(-1, 0, rotated).to(at::kFloat);
+  const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);  // [T, 1, R/2]
+  const bool adjacent = pairs == RotaryPairs::kAdjacent;
+  const auto parts = adjacent ? wide.unflatten(-1, {rotated / 2, 2}).unbind(-1) : wide.chunk(2, -1);
+  const std::vector<Tensor> turned = {parts[0] * c - parts[1] * s, parts[1] * c + parts[0] * s};
+  const Tensor y =
+      (adjacent ? at::stack(turned, -1).flatten(-2) : at::cat(turned, -1)).to(x.scalar_type());
+  if (rotated == x.size(-1)) return y;
+  return at::cat({y, x.narrow(-1, rotated, x.size(-1) - rotated)}, -1);
 }
 
 Tensor swiglu(const Tensor& gate_up) {

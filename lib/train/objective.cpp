@@ -9,7 +9,7 @@ namespace gradus {
 
 at::Tensor CrossEntropyObjective::loss(const Transformer& model, const at::Tensor& hidden,
                                        const Batch& batch, double scale) const {
-  return ops::linear_cross_entropy(hidden, model.output_weight(), batch.targets, scale);
+  return ops::linear_cross_entropy(hidden, model.output_head(), batch.targets, scale);
 }
 
 at::Tensor DistillationObjective::loss(const Transformer& model, const at::Tensor& hidden,
@@ -21,9 +21,9 @@ at::Tensor DistillationObjective::loss(const Transformer& model, const at::Tenso
     teacher_hidden = forward(teacher_, batch, attention);
   }
   return ops::linear_distillation({.hidden = hidden,
-                                   .weight = model.output_weight(),
+                                   .head = model.output_head(),
                                    .teacher_hidden = teacher_hidden,
-                                   .teacher_weight = teacher_.output_weight(),
+                                   .teacher_head = teacher_.output_head(),
                                    .targets = batch.targets},
                                   {.temperature = recipe_.temperature,
                                    .hard_weight = recipe_.hard_weight,

@@ -10,8 +10,6 @@
 namespace gradus {
 namespace {
 
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-
 bool starts_with(const std::string& text, const std::string& prefix) {
   return text.rfind(prefix, 0) == 0;
 }
@@ -29,11 +27,13 @@ std::vector<std::string> trained_prefixes(const FreezeRecipe& recipe, const Mode
                    .where = "freeze.layers",
                    .expected = cat("layers below ", L),
                    .found = std::to_string(layer)});
-    prefixes.push_back(cat("model.layers.", layer, "."));
+    prefixes.push_back(config.names.layer(layer));
   }
+  const TensorNames& names = config.names;
   if (recipe.embeddings || (recipe.head && config.tie_word_embeddings))
-    prefixes.push_back(kEmbedding);
-  if (recipe.head) prefixes.insert(prefixes.end(), {"model.norm.", "lm_head."});
+    prefixes.push_back(names.embedding + ".");
+  if (recipe.embeddings && !names.positions.empty()) prefixes.push_back(names.positions + ".");
+  if (recipe.head) prefixes.insert(prefixes.end(), {names.final_norm + ".", names.output + "."});
   return prefixes;
 }
 
@@ -59,19 +59,21 @@ std::vector<NamedTensor> trained_tensors(Transformer& model, const TrainingRecip
 
 // In the order of the first part of each leaf; parts of one leaf come in row order.
 std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tensors,
-                                            bool decay_embeddings) {
+                                            const TensorNames& names, bool decay_embeddings) {
   std::vector<TrainedParameter> parameters;
   std::map<const void*, size_t> place;
   for (const NamedTensor& tensor : tensors) {
     const auto [entry, is_new] = place.emplace(tensor.leaf.unsafeGetTensorImpl(), place.size());
     if (is_new) {
       const bool matrix = tensor.leaf.dim() > 1;
-      const bool decayed = matrix && (decay_embeddings || tensor.name != kEmbedding);
+      const bool is_embedding =
+          tensor.name == names.embedding + ".weight" || tensor.name == names.positions + ".weight";
+      const bool decayed = matrix && (decay_embeddings || !is_embedding);
       parameters.push_back({.leaf = tensor.leaf, .parts = {}, .decayed = decayed});
     }
     auto& parts = parameters[entry->second].parts;
     const int64_t first = parts.empty() ? 0 : parts.back().first + parts.back().rows;
-    parts.push_back({tensor.name, first, tensor.tensor.size(0)});
+    parts.push_back({tensor.name, first, tensor.rows().size(0)});
   }
   return parameters;
 }
@@ -103,8 +105,8 @@ std::vector<TrainedParameter> choose_parameters(Transformer& model, const Traini
     at::Tensor leaf = tensor.leaf;
     leaf.requires_grad_(false);
   }
-  auto parameters =
-      group_by_leaf(trained_tensors(model, recipe), recipe.optimizer.decay_embeddings);
+  auto parameters = group_by_leaf(trained_tensors(model, recipe), model.config().names,
+                                  recipe.optimizer.decay_embeddings);
   for (TrainedParameter& parameter : parameters) parameter.leaf.requires_grad_(true);
   return parameters;
 }

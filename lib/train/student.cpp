@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 
@@ -50,18 +51,24 @@ Transformer keep_layers(const Transformer& model, const std::vector<int64_t>& la
   const at::NoGradGuard no_gradients;
   ModelConfig config = model.config();
   config.num_hidden_layers = static_cast<int64_t>(layers.size());
-  config.layer_window.clear();
-  for (const int64_t layer : layers)
-    config.layer_window.push_back(model.config().layer_window[static_cast<size_t>(layer)]);
+  const auto keep = [&](std::vector<int64_t>& per_layer) {
+    if (per_layer.empty()) return;
+    const std::vector<int64_t> before = std::exchange(per_layer, {});
+    for (const int64_t layer : layers) per_layer.push_back(before[static_cast<size_t>(layer)]);
+  };
+  keep(config.layer_window);
+  keep(config.layer_rope);
+  keep(config.layer_moe);
   Transformer student(config, model.dtype(), model.device());
 
   // The student's tensors in order are the model's with other layers left out.
   const std::vector<NamedTensor> all = model.named_tensors();
-  const auto is_of = [](const NamedTensor& tensor, int64_t layer) {
-    return tensor.name.rfind(cat("model.layers.", layer, "."), 0) == 0;
+  const TensorNames& names = config.names;
+  const auto is_of = [&](const NamedTensor& tensor, int64_t layer) {
+    return tensor.name.rfind(names.layer(layer), 0) == 0;
   };
   const auto is_kept = [&](const NamedTensor& tensor) {
-    if (tensor.name.rfind("model.layers.", 0) != 0) return true;
+    if (tensor.name.rfind(names.layers, 0) != 0) return true;
     return std::any_of(layers.begin(), layers.end(),
                        [&](int64_t layer) { return is_of(tensor, layer); });
   };

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logits of `gradus model forward` against transformers, for every family and for the real L0."""
+"""Logits and gradients against transformers, for every family, and logits of the real L0."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import tiny_models
 import torch
+import train_models
 import transformers
 
 
@@ -23,7 +24,7 @@ def random_ids(vocabulary, batch=2, length=40):
     return torch.randint(0, vocabulary, (batch, length), generator=generator)
 
 
-@pytest.mark.parametrize("name", sorted(tiny_models.MODELS))
+@pytest.mark.parametrize("name", tiny_models.ALL)
 def test_logits_equal_transformers_in_fp32(gradus, tmp_path, name):
     model = tiny_models.make(name, tmp_path / "model")
     ids = random_ids(model.config.vocab_size)
@@ -34,14 +35,114 @@ def test_logits_equal_transformers_in_fp32(gradus, tmp_path, name):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_bf16_logits_stay_within_the_error_of_bf16(gradus, tmp_path):
-    model = tiny_models.make("llama", tmp_path / "model")
+def one_step(gradus, folder, base, source):
+    """A step of plain gradient descent: the update is lr · g / (|g| + eps), which is g where both are huge."""
+    path = train_models.write_recipe(
+        folder / "run.yaml",
+        model=str(base),
+        output=str(folder / "run"),
+        device="cpu",
+        dtype="float32",
+        threads=1,
+        data={
+            "sources": [{"name": "main", "path": str(source)}],
+            "context_length": 36,  # the least that a model has
+            "cache_dir": str(folder / "cache"),
+            "packing": False,
+        },
+        batch={"sequences_per_step": 4, "steps": 1},
+        optimizer={"lr": 1e4, "eps": 1e4, "weight_decay": 0.0, "max_grad_norm": 0.0},
+        schedule={"kind": "constant"},
+        peak_tflops=1.0,
+    )
+    result = gradus("pretrain-continue", path)
+    assert result.returncode == 0, result.stderr
+    return train_models.losses(folder / "run")[0]
+
+
+def loss_and_gradients(model, source):
+    """The mean loss of the documents; the gradients are in the model's parameters."""
+    texts = [json.loads(line)["text"] for line in source.read_text().splitlines()]
+    documents = [[*text.encode(), train_models.END] for text in texts]
+    total = sum(len(ids) - 1 for ids in documents)
+    loss = 0
+    for ids in documents:
+        logits = model(torch.tensor([ids[:-1]])).logits[0]
+        loss = loss + torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum") / total
+    loss.backward()
+    return loss.item()
+
+
+def parameters_of(folder, name):
+    if name not in tiny_models.MODELS:
+        return safetensors.torch.load_file(folder / "model.safetensors")
+    return dict(transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).named_parameters())
+
+
+@pytest.mark.parametrize("name", tiny_models.ALL)
+def test_loss_and_every_gradient_by_name_equal_transformers(gradus, tmp_path, name):
+    """The trained folder is read by transformers, so saving is tested too."""
+    model = train_models.make(tmp_path / "base", name)
+    source = train_models.write_texts(tmp_path / "train.jsonl", count=4, words=4)
+    loss = one_step(gradus, tmp_path, tmp_path / "base", source)
+    assert loss == pytest.approx(loss_and_gradients(model, source), rel=1e-5)
+    after = parameters_of(tmp_path / "run" / "model", name)
+    for parameter_name, before in model.named_parameters():
+        if before.grad is None:
+            continue
+        scale = before.grad.abs().max().item()
+        error = ((before - after[parameter_name]) - before.grad).abs().max().item()
+        assert error <= 1e-4 * scale + 1e-6, f"{parameter_name}: off by {error} of {scale}"
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gemma3_text", "falcon_rw", "gpt2", "glm4"])
+def test_bf16_logits_stay_within_the_error_of_bf16(gradus, tmp_path, name):
+    model = tiny_models.make(name, tmp_path / "model")
     ids = random_ids(model.config.vocab_size)
     with torch.no_grad():
         exact = model(ids).logits
         theirs = model.to(torch.bfloat16)(ids).logits.float()
     actual = forward(gradus, tmp_path / "model", ids.tolist(), tmp_path, "bfloat16")
     assert (actual - exact).norm() <= 1.2 * (theirs - exact).norm() + 1e-6
+
+
+def test_names_without_the_prefix_are_read(gradus, tmp_path):
+    """The published GPT-2 files leave out "transformer." and hold masks beside the weights."""
+    model = tiny_models.make("gpt2", tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): t for name, t in safetensors.torch.load_file(file).items()}
+    tensors["h.0.attn.bias"] = torch.ones(1, 1, 256, 256)
+    safetensors.torch.save_file(tensors, file)
+    ids = random_ids(model.config.vocab_size)
+    with torch.no_grad():
+        expected = model(ids).logits
+    actual = forward(gradus, tmp_path / "model", ids.tolist(), tmp_path)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("llama", {"model_type": "unheard_of"}),
+        ("llama", {"final_logit_softcapping": 30.0}),
+        ("llama", {"num_local_experts": 4}),
+        ("llama", {"hidden_act": "mish"}),
+        ("llama", {"rope_parameters": {"rope_type": "spiral", "factor": 2.0}}),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+        ("mpt", {"logit_scale": 0.5}),
+        ("gemma3_text", {"use_bidirectional_attention": True}),
+        ("qwen2", {"partial_rotary_factor": 0.3}),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_by_name(gradus, tmp_path, name, change):
+    tiny_models.make(name, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps(config))
+    result = gradus("model", "inspect", tmp_path / "model")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    key = next(iter(change))
+    assert key.replace("rope_parameters", "rope type") in result.stderr
 
 
 def test_the_imported_l0_equals_transformers_own_gguf_loading(gradus, l0_gguf, tmp_path):

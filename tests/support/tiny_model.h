@@ -22,10 +22,9 @@ inline ModelConfig tiny_config(const std::string& type = "llama") {
 }
 
 // Matrices of about 2/sqrt(K), norms near 1: outputs are O(1) and far from ties.
-inline Transformer tiny_model(c10::ScalarType dtype = at::kFloat,
-                              const std::string& type = "llama") {
+inline Transformer model_by_formula(const ModelConfig& config, c10::ScalarType dtype = at::kFloat) {
   const at::NoGradGuard no_gradients;
-  Transformer model(tiny_config(type), dtype, at::kCPU);
+  Transformer model(config, dtype, at::kCPU);
   uint64_t stream = 0;
   for (const NamedTensor& named : model.named_tensors()) {
     at::Tensor values = at::empty(named.tensor.sizes(), at::kFloat);
@@ -40,6 +39,11 @@ inline Transformer tiny_model(c10::ScalarType dtype = at::kFloat,
     ++stream;
   }
   return model;
+}
+
+inline Transformer tiny_model(c10::ScalarType dtype = at::kFloat,
+                              const std::string& type = "llama") {
+  return model_by_formula(tiny_config(type), dtype);
 }
 
 }  // namespace gradus

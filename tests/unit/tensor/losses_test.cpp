@@ -56,7 +56,7 @@ Tensor plain_distillation(const Inputs& in, const Inputs& teacher,
 
 TEST_CASE("linear cross-entropy and its gradients equal the plain composition") {
   const auto fused = [](const Inputs& in) {
-    return ops::linear_cross_entropy(in[0], in[1], targets(), 0.25);
+    return ops::linear_cross_entropy(in[0], {in[1]}, targets(), 0.25);
   };
   const auto plain = [](const Inputs& in) { return plain_cross_entropy(in, 0.25); };
   const Differentiated expected = differentiate(plain, in_double(student()));
@@ -73,7 +73,7 @@ TEST_CASE("linear cross-entropy and its gradients equal the plain composition") 
 TEST_CASE("linear cross-entropy makes only the gradients that are asked for") {
   const Inputs in = student();
   const Tensor hidden = in[0].clone().set_requires_grad(true);
-  const Tensor loss = ops::linear_cross_entropy(hidden, in[1], targets(), 1.0);
+  const Tensor loss = ops::linear_cross_entropy(hidden, {in[1]}, targets(), 1.0);
   torch::autograd::backward({loss}, {});
   const auto plain = [](const Inputs& x) { return plain_cross_entropy(x, 1.0); };
   const Tensor factor = values({}, 99, at::kBFloat16).to(at::kFloat);
@@ -87,7 +87,7 @@ TEST_CASE("rows without a target cost nothing and get no gradient") {
   const Tensor hidden = in[0].clone().set_requires_grad(true),
                weight = in[1].clone().set_requires_grad(true);
   const Tensor none = targets().fill_(ops::kIgnoredTarget);
-  const Tensor loss = ops::linear_cross_entropy(hidden, weight, none, 1.0);
+  const Tensor loss = ops::linear_cross_entropy(hidden, {weight}, none, 1.0);
   torch::autograd::backward({loss}, {});
   CHECK(loss.item<float>() == 0.0f);
   CHECK(hidden.grad().abs().max().item<float>() == 0.0f);
@@ -102,9 +102,9 @@ TEST_CASE("distillation and its gradients equal the plain composition") {
         const ops::DistillationOptions options{temperature, hard, reverse, 0.5};
         const auto fused = [&](const Inputs& in) {
           return ops::linear_distillation({.hidden = in[0],
-                                           .weight = in[1],
+                                           .head = {in[1]},
                                            .teacher_hidden = teacher[0],
-                                           .teacher_weight = teacher[1],
+                                           .teacher_head = {teacher[1]},
                                            .targets = targets()},
                                           options);
         };
@@ -116,6 +116,48 @@ TEST_CASE("distillation and its gradients equal the plain composition") {
       }
     }
   }
+}
+
+TEST_CASE("losses of heads with a bias and a cap equal the plain composition") {
+  const double cap = 1.5;
+  const auto capped_logits = [&](const Inputs& in) {
+    return (at::matmul(in[0], in[1].t()) + in[2]).div(cap).tanh() * cap;
+  };
+  const auto masked_sum = [](const Tensor& rows) {
+    return (rows * targets().ne(ops::kIgnoredTarget)).sum();
+  };
+  Inputs inputs = student();
+  inputs.push_back(values({kVocabulary}, 8));
+  Inputs wide = in_double(inputs);
+  wide.push_back(inputs[2].to(at::kDouble));
+  const auto cross_entropy = [&](const Inputs& in) {
+    return ops::linear_cross_entropy(in[0], {in[1], in[2], cap}, targets(), 0.5);
+  };
+  const auto plain_cross_entropy_of_capped = [&](const Inputs& in) {
+    const Tensor safe = targets().clamp_min(0).unsqueeze(1);
+    return masked_sum(-at::log_softmax(capped_logits(in), -1).gather(1, safe).squeeze(1)) * 0.5;
+  };
+  check_same(differentiate(cross_entropy, inputs),
+             differentiate(plain_cross_entropy_of_capped, wide), 50);
+  const Inputs teacher = {values({kRows, 16}, 3), values({kVocabulary, 16}, 4),
+                          values({kVocabulary}, 5)};
+  const auto distillation = [&](const Inputs& in) {
+    return ops::linear_distillation({.hidden = in[0],
+                                     .head = {in[1], in[2], cap},
+                                     .teacher_hidden = teacher[0],
+                                     .teacher_head = {teacher[1], teacher[2], cap},
+                                     .targets = targets()},
+                                    {});
+  };
+  const auto plain_distillation_of_capped = [&](const Inputs& in) {
+    Inputs exact;
+    for (const Tensor& x : teacher) exact.push_back(x.to(at::kDouble));
+    const Tensor s = at::log_softmax(capped_logits(in), -1),
+                 t = at::log_softmax(capped_logits(exact), -1);
+    return masked_sum((t.exp() * (t - s)).sum(-1));
+  };
+  check_same(differentiate(distillation, inputs), differentiate(plain_distillation_of_capped, wide),
+             50);
 }
 
 }  // namespace gradus

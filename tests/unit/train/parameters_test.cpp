@@ -134,7 +134,7 @@ TEST_CASE("recomputed activations give the gradients of kept ones, whatever is t
 TEST_CASE("an adapted output projection cannot be trained, and recipes do not offer it") {
   Transformer model = tiny_model();
   attach_lora(model, {.target_modules = {"lm_head"}}, 1);
-  CHECK_THROWS_WITH(model.output_weight(), Contains("nor adapted"));
+  CHECK_THROWS_WITH(model.output_head(), Contains("nor adapted"));
   CHECK_THROWS_WITH(parse_recipe<LoraRecipe>("targets: [lm_head]", "r.yaml"), Contains("lm_head"));
 }
 

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/blocks.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/clamp.h>
+#include <ATen/ops/div.h>
+#include <ATen/ops/index_add.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/topk.h>
+#include <ATen/ops/zeros_like.h>
+
+#include "tensor/ops.h"
+
+namespace gradus {
+namespace {
+
+using at::Tensor;
+
+struct Qkv {
+  Tensor q, k, v;  // [T, H, Dh], [T, Hkv, Dh] twice
+};
+
+// Splits the fused product; the gradient of a split is one concatenation.
+Qkv split_heads(const ModelConfig& c, const Tensor& product) {
+  const int64_t T = product.size(0), H = c.num_attention_heads, Hkv = c.num_key_value_heads;
+  if (c.qkv_layout == QkvLayout::kBlocks) {
+    const auto parts =
+        product.view({T, H + 2 * Hkv, c.head_dim}).split_with_sizes({H, Hkv, Hkv}, 1);
+    return {parts[0], parts[1], parts[2]};
+  }
+  const int64_t group = H / Hkv;
+  const auto parts =
+      product.view({T, Hkv, group + 2, c.head_dim}).split_with_sizes({group, 1, 1}, 2);
+  return {parts[0].reshape({T, H, c.head_dim}), parts[1].squeeze(2), parts[2].squeeze(2)};
+}
+
+// x [T, heads, Dh].
+Tensor head_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
+  switch (c.qk_norm) {
+    case QkNorm::kNone:
+      return x;
+    case QkNorm::kSharedHead:
+      return apply_norm(c, norm, x);
+    case QkNorm::kEachHead: {
+      const Tensor scaled =
+          ops::layer_norm(x, {}, {}, c.norm_eps) * norm.weight.view({x.size(1), x.size(2)});
+      return norm.bias.defined() ? scaled + norm.bias.view({x.size(1), x.size(2)}) : scaled;
+    }
+    case QkNorm::kFull:
+      return apply_norm(c, norm, x.flatten(1)).view(x.sizes());
+  }
+  return x;
+}
+
+// Projections, rotary embedding, attention, output projection.
+Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, const LayerContext& context,
+                       const Tensor& x, Attention& attention) {
+  Tensor product = layer.qkv.forward(x);
+  if (c.clip_qkv > 0) product = at::clamp(product, -c.clip_qkv, c.clip_qkv);
+  auto [q, k, v] = split_heads(c, product);
+  q = head_norm(c, layer.q_norm, q);
+  k = head_norm(c, layer.k_norm, k);
+  if (context.rotary.cos.defined()) {
+    const auto pairs =
+        context.interleaved ? ops::RotaryPairs::kAdjacent : ops::RotaryPairs::kHalves;
+    q = ops::rotary(q, context.rotary.cos, context.rotary.sin, pairs);
+    k = ops::rotary(k, context.rotary.cos, context.rotary.sin, pairs);
+  }
+  const ops::AttentionOptions options{.scale = c.attention_scale,
+                                      .window = c.layer_window[static_cast<size_t>(context.index)],
+                                      .softcap = c.attention_softcap,
+                                      .alibi_slopes = context.alibi_slopes,
+                                      .alibi_scale = c.alibi.scale};
+  const Tensor mixed = attention.attend(context.index, q, k, v, options);
+  return layer.o.forward(mixed.reshape({x.size(0), c.num_attention_heads * c.head_dim}));
+}
+
+Tensor feed_forward(const ModelConfig& c, const Linear& gate_up, const Linear& down,
+                    const Tensor& x) {
+  const Tensor inner = gate_up.forward(x);
+  return down.forward(c.gated ? ops::gated(inner, c.activation)
+                              : ops::activate(inner, c.activation));
+}
+
+// The tokens of each expert, as places in the flat choices [T · K] on the CPU.
+std::vector<std::vector<int64_t>> places_by_expert(const Tensor& chosen, int64_t experts) {
+  const Tensor host = chosen.to(at::kCPU).contiguous();
+  const auto* expert = host.const_data_ptr<int64_t>();
+  std::vector<std::vector<int64_t>> places(static_cast<size_t>(experts));
+  for (int64_t i = 0; i < host.numel(); ++i) places[static_cast<size_t>(expert[i])].push_back(i);
+  return places;
+}
+
+Tensor experts_block(const ModelConfig& c, const Experts& experts, const Tensor& x) {
+  const int64_t K = c.moe.experts_per_token;
+  const Tensor scores = at::softmax(ops::linear(x, experts.router, {}), -1, at::kFloat);
+  auto [weights, chosen] = at::topk(scores, K, -1);  // [T, K]
+  if (c.moe.normalised) weights = weights / weights.sum(-1, true);
+  const Tensor flat_weights = weights.to(x.scalar_type()).flatten();
+  std::vector<Tensor> outputs, rows;
+  const auto places = places_by_expert(chosen, c.moe.experts);
+  for (size_t e = 0; e < places.size(); ++e) {
+    if (places[e].empty() && !at::GradMode::is_enabled()) continue;  // a gradient of 0 needs a pass
+    const Tensor place = at::tensor(places[e], at::kLong).to(x.device());
+    rows.push_back(at::div(place, K, "floor"));
+    const Tensor y =
+        feed_forward(c, experts.gate_up[e], experts.down[e], x.index_select(0, rows.back()));
+    outputs.push_back(y * flat_weights.index_select(0, place).unsqueeze(1));
+  }
+  Tensor sum = at::zeros_like(x).index_add(0, at::cat(rows, 0), at::cat(outputs, 0));
+  if (!experts.shared_down.parts.empty())
+    sum = sum + feed_forward(c, experts.shared_gate_up, experts.shared_down, x) *
+                    at::sigmoid(experts.shared_gate.forward(x));
+  return sum;
+}
+
+Tensor mlp_block(const ModelConfig& c, const DecoderLayer& layer, const Tensor& x) {
+  return layer.experts.router.defined() ? experts_block(c, layer.experts, x)
+                                        : feed_forward(c, layer.gate_up, layer.down, x);
+}
+
+Tensor add(const ModelConfig& c, const Tensor& x, const Tensor& update) {
+  return c.residual_scale == 1.0 ? x + update : x + update * c.residual_scale;
+}
+
+}  // namespace
+
+Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
+  if (!norm.weight.defined()) return x;
+  switch (c.norm) {
+    case NormKind::kRms:
+      return ops::rms_norm(x, norm.weight, c.norm_eps);
+    case NormKind::kRmsPlusOne:
+      return ops::rms_norm(x, norm.weight.to(at::kFloat) + 1, c.norm_eps);
+    case NormKind::kLayer:
+      return ops::layer_norm(x, norm.weight, norm.bias, c.norm_eps);
+  }
+  return x;
+}
+
+Tensor layer_forward(const ModelConfig& c, const DecoderLayer& layer, const LayerContext& context,
+                     const Tensor& x, Attention& attention) {
+  const Tensor normed = apply_norm(c, layer.attention_norm, x);
+  const Tensor mixed = apply_norm(c, layer.attention_post_norm,
+                                  attention_block(c, layer, context, normed, attention));
+  if (c.residual == Residual::kParallel) {
+    const Tensor input =
+        layer.mlp_norm.weight.defined() ? apply_norm(c, layer.mlp_norm, x) : normed;
+    return add(c, x, mixed + mlp_block(c, layer, input));
+  }
+  const Tensor middle = add(c, x, mixed);
+  const Tensor fed = mlp_block(c, layer, apply_norm(c, layer.mlp_norm, middle));
+  return add(c, middle, apply_norm(c, layer.mlp_post_norm, fed));
+}
+
+}  // namespace gradus

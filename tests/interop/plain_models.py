@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Families whose code is published beside their weights: their equations, in plain PyTorch.
+
+Written from the modelling files of internlm/internlm2-7b, THUDM/chatglm2-6b and chatglm3-6b,
+baichuan-inc/Baichuan-7B and -13B-Base, and Qwen/Qwen-7B. Names and shapes are those of the files.
+"""
+
+import json
+import math
+import types
+
+import safetensors.torch
+import torch
+from torch.nn.functional import linear, silu
+
+D, F, L, H, V, EPS = 64, 112, 3, 4, 320, 1e-5
+DH = D // H
+COMMON = dict(hidden_size=D, num_attention_heads=H, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)
+USUAL = dict(**COMMON, num_hidden_layers=L, vocab_size=V, intermediate_size=F, rms_norm_eps=EPS, hidden_act="silu")
+
+
+def rms(x, weight):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPS) * weight
+
+
+def angles(length, width, theta=10000.0):
+    frequencies = 1.0 / theta ** (torch.arange(0, width, 2).float() / width)
+    return torch.outer(torch.arange(length).float(), frequencies)
+
+
+def rotate_halves(x):
+    """x [B, T, heads, Dh]; the pairs are i and i + Dh/2."""
+    turn = angles(x.shape[1], x.shape[-1])
+    cos, sin = torch.cat([turn, turn], -1).cos()[:, None], torch.cat([turn, turn], -1).sin()[:, None]
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat([-b, a], -1) * sin
+
+
+def rotate_adjacent(x, width, theta):
+    """The first `width` numbers of each head; the pairs are 2i and 2i + 1."""
+    turn = angles(x.shape[1], width, theta)
+    cos, sin = turn.cos()[:, None], turn.sin()[:, None]
+    a, b = x[..., :width].unflatten(-1, (-1, 2)).unbind(-1)
+    rotated = torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2)
+    return torch.cat([rotated, x[..., width:]], -1)
+
+
+def attend(q, k, v, bias=0.0):
+    """q [B, T, H, Dh], k and v [B, T, Hkv, Dh] -> [B, T, H · Dh]."""
+    group = q.shape[2] // k.shape[2]
+    q, k, v = q.transpose(1, 2), *(x.repeat_interleave(group, 2).transpose(1, 2) for x in (k, v))
+    scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1]) + bias
+    length = q.shape[2]
+    hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
+    weights = scores.masked_fill(hidden, -math.inf).softmax(-1)
+    return (weights @ v).transpose(1, 2).flatten(2)
+
+
+def alibi(length):
+    """For H a power of two: slopes 2^(-8 i / H), i from 1, times the key's position."""
+    slopes = torch.tensor([2.0 ** (-8.0 * i / H) for i in range(1, H + 1)])
+    return slopes[:, None, None] * torch.arange(length).float()
+
+
+def internlm2(w, x):
+    for i in range(L):
+        p, kv = f"model.layers.{i}.", 2
+        qkv = linear(rms(x, w[p + "attention_norm.weight"]), w[p + "attention.wqkv.weight"])
+        qkv = qkv.view(*x.shape[:2], kv, H // kv + 2, DH)  # each key/value head with its queries
+        q, k, v = qkv[..., :-2, :].flatten(2, 3), qkv[..., -2, :], qkv[..., -1, :]
+        mixed = attend(rotate_halves(q), rotate_halves(k), v)
+        x = x + linear(mixed, w[p + "attention.wo.weight"])
+        n, f = rms(x, w[p + "ffn_norm.weight"]), p + "feed_forward."
+        gated = silu(linear(n, w[f + "w1.weight"])) * linear(n, w[f + "w3.weight"])
+        x = x + linear(gated, w[f + "w2.weight"])
+    return linear(rms(x, w["model.norm.weight"]), w["output.weight"])
+
+
+def chatglm(w, x, kv, ratio):
+    for i in range(L):
+        p = f"transformer.encoder.layers.{i}."
+        qkv = p + "self_attention.query_key_value."
+        product = linear(rms(x, w[p + "input_layernorm.weight"]), w[qkv + "weight"], w[qkv + "bias"])
+        q, k, v = product.view(*x.shape[:2], H + 2 * kv, DH).split([H, kv, kv], 2)
+        q, k = (rotate_adjacent(y, DH // 2, 10000.0 * ratio) for y in (q, k))
+        x = x + linear(attend(q, k, v), w[p + "self_attention.dense.weight"])
+        n = linear(rms(x, w[p + "post_attention_layernorm.weight"]), w[p + "mlp.dense_h_to_4h.weight"])
+        gate, up = n.chunk(2, -1)
+        x = x + linear(silu(gate) * up, w[p + "mlp.dense_4h_to_h.weight"])
+    return linear(rms(x, w["transformer.encoder.final_layernorm.weight"]), w["transformer.output_layer.weight"])
+
+
+def baichuan(w, x, rotates):
+    for i in range(L):
+        p = f"model.layers.{i}."
+        product = linear(rms(x, w[p + "input_layernorm.weight"]), w[p + "self_attn.W_pack.weight"])
+        q, k, v = (y.unflatten(-1, (H, DH)) for y in product.chunk(3, -1))
+        mixed = attend(rotate_halves(q), rotate_halves(k), v) if rotates else attend(q, k, v, alibi(x.shape[1]))
+        x = x + linear(mixed, w[p + "self_attn.o_proj.weight"])
+        n, m = rms(x, w[p + "post_attention_layernorm.weight"]), p + "mlp."
+        gated = silu(linear(n, w[m + "gate_proj.weight"])) * linear(n, w[m + "up_proj.weight"])
+        x = x + linear(gated, w[m + "down_proj.weight"])
+    return linear(rms(x, w["model.norm.weight"]), w["lm_head.weight"])
+
+
+def qwen(w, x):
+    for i in range(L):
+        p = f"transformer.h.{i}."
+        product = linear(rms(x, w[p + "ln_1.weight"]), w[p + "attn.c_attn.weight"], w[p + "attn.c_attn.bias"])
+        q, k, v = (y.unflatten(-1, (H, DH)) for y in product.chunk(3, -1))
+        x = x + linear(attend(rotate_halves(q), rotate_halves(k), v), w[p + "attn.c_proj.weight"])
+        n = rms(x, w[p + "ln_2.weight"])
+        gated = linear(n, w[p + "mlp.w1.weight"]) * silu(linear(n, w[p + "mlp.w2.weight"]))
+        x = x + linear(gated, w[p + "mlp.c_proj.weight"])
+    return linear(rms(x, w["transformer.ln_f.weight"]), w["lm_head.weight"])
+
+
+def llama_shapes(fused):
+    layer = {
+        "input_layernorm": [D],
+        fused: [3 * D, D],
+        "self_attn.o_proj": [D, D],
+        "post_attention_layernorm": [D],
+        "mlp.gate_proj": [F, D],
+        "mlp.up_proj": [F, D],
+        "mlp.down_proj": [D, F],
+    }
+    return {"model.embed_tokens": [V, D], "model.norm": [D], "lm_head": [V, D]}, "model.layers.", layer
+
+
+def internlm2_shapes():
+    layer = {
+        "attention_norm": [D],
+        "attention.wqkv": [(H + 4) * DH, D],
+        "attention.wo": [D, D],
+        "ffn_norm": [D],
+        "feed_forward.w1": [F, D],
+        "feed_forward.w3": [F, D],
+        "feed_forward.w2": [D, F],
+    }
+    return {"model.tok_embeddings": [V, D], "model.norm": [D], "output": [V, D]}, "model.layers.", layer
+
+
+def chatglm_shapes(kv):
+    rows = (H + 2 * kv) * DH
+    layer = {
+        "input_layernorm": [D],
+        "self_attention.query_key_value": [rows, D],
+        "self_attention.query_key_value.bias": [rows],
+        "self_attention.dense": [D, D],
+        "post_attention_layernorm": [D],
+        "mlp.dense_h_to_4h": [2 * F, D],
+        "mlp.dense_4h_to_h": [D, F],
+    }
+    outside = {"embedding.word_embeddings": [V, D], "encoder.final_layernorm": [D], "output_layer": [V, D]}
+    return {"transformer." + k: v for k, v in outside.items()}, "transformer.encoder.layers.", layer
+
+
+def qwen_shapes():
+    layer = {
+        "ln_1": [D],
+        "attn.c_attn": [3 * D, D],
+        "attn.c_attn.bias": [3 * D],
+        "attn.c_proj": [D, D],
+        "ln_2": [D],
+        "mlp.w1": [F, D],
+        "mlp.w2": [F, D],
+        "mlp.c_proj": [D, F],
+    }
+    return {"transformer.wte": [V, D], "transformer.ln_f": [D], "lm_head": [V, D]}, "transformer.h.", layer
+
+
+CHATGLM = dict(
+    **COMMON,
+    model_type="chatglm",
+    num_layers=L,
+    padded_vocab_size=V,
+    ffn_hidden_size=F,
+    kv_channels=DH,
+    seq_length=256,
+    layernorm_epsilon=EPS,
+    multi_query_attention=True,
+    multi_query_group_num=2,
+    add_qkv_bias=True,
+    add_bias_linear=False,
+    rmsnorm=True,
+    post_layer_norm=True,
+)
+
+# name -> (config.json, shapes, forward)
+MODELS = {
+    "internlm2": (
+        dict(**USUAL, model_type="internlm2", num_key_value_heads=2, bias=False, max_position_embeddings=256),
+        internlm2_shapes(),
+        internlm2,
+    ),
+    "chatglm2": (CHATGLM, chatglm_shapes(2), lambda w, x: chatglm(w, x, 2, 1.0)),
+    "chatglm3_long": ({**CHATGLM, "rope_ratio": 50}, chatglm_shapes(2), lambda w, x: chatglm(w, x, 2, 50.0)),
+    "baichuan_7b": (
+        dict(**USUAL, model_type="baichuan", max_position_embeddings=256),
+        llama_shapes("self_attn.W_pack"),
+        lambda w, x: baichuan(w, x, True),
+    ),
+    "baichuan_13b": (
+        dict(**USUAL, model_type="baichuan", model_max_length=256),
+        llama_shapes("self_attn.W_pack"),
+        lambda w, x: baichuan(w, x, False),
+    ),
+    "qwen": (
+        dict(
+            **{**USUAL, "intermediate_size": 2 * F},
+            model_type="qwen",
+            layer_norm_epsilon=EPS,
+            kv_channels=DH,
+            seq_length=256,
+            no_bias=True,
+            rotary_pct=1.0,
+            rotary_emb_base=10000,
+            use_dynamic_ntk=True,
+            use_logn_attn=True,
+        ),
+        qwen_shapes(),
+        qwen,
+    ),
+}
+
+
+class PlainModel:
+    """What the tests use of a transformers model."""
+
+    def __init__(self, name, seed):
+        self.json, (outside, layers, layer), self.run = MODELS[name]
+        self.embedding = next(iter(outside)) + ".weight"
+        self.config = types.SimpleNamespace(vocab_size=V)
+        shapes = {**outside, **{f"{layers}{i}.{k}": v for i in range(L) for k, v in layer.items()}}
+        torch.manual_seed(seed)
+        self.weights = {}
+        for key, shape in shapes.items():
+            values = torch.randn(shape) * (0.08 if len(shape) > 1 else 0.1) + (len(shape) == 1)
+            self.weights[key if key.endswith(".bias") else key + ".weight"] = values.requires_grad_()
+
+    def named_parameters(self):
+        return self.weights.items()
+
+    def __call__(self, ids):
+        x = self.weights[self.embedding][ids]
+        return types.SimpleNamespace(logits=self.run(self.weights, x))
+
+    def save_pretrained(self, folder):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({**self.json, "torch_dtype": "float32"}))
+        tensors = {name: tensor.detach().contiguous() for name, tensor in self.weights.items()}
+        safetensors.torch.save_file(tensors, folder / "model.safetensors")

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The presets in configs/models describe the published models: they have as many numbers.
+#include <map>
+
+#include "model/config.h"
+#include "support/catch.h"
+
+namespace gradus {
+
+TEST_CASE("every preset loads, and has the published number of parameters") {
+  // Of the files that the authors published; tied embeddings count once.
+  const std::map<std::string, int64_t> published{{"baichuan-13b", 13264901120},
+                                                 {"baichuan-7b", 7000559616},
+                                                 {"chatglm2-6b", 6243584000},
+                                                 {"falcon-7b", 6921720704},
+                                                 {"gemma-2-2b", 2614341888},
+                                                 {"gemma-2-9b", 9241705984},
+                                                 {"gemma-2b", 2506172416},
+                                                 {"gemma-7b", 8537680896},
+                                                 {"gpt2", 124439808},
+                                                 {"gpt2-large", 774030080},
+                                                 {"gpt2-medium", 354823168},
+                                                 {"gpt2-xl", 1557611200},
+                                                 {"internlm2-7b", 7737708544},
+                                                 {"llama-2-13b", 13015864320},
+                                                 {"llama-2-70b", 68976648192},
+                                                 {"llama-2-7b", 6738415616},
+                                                 {"llama-3.1-70b", 70553706496},
+                                                 {"llama-3.1-8b", 8030261248},
+                                                 {"llama-3.2-1b", 1235814400},
+                                                 {"mistral-7b", 7241732096},
+                                                 {"mixtral-8x7b", 46702792704},
+                                                 {"mpt-7b", 6649286656},
+                                                 {"olmo2-7b", 7298617344},
+                                                 {"phi-2", 2779683840},
+                                                 {"phi-3-mini-4k", 3821079552},
+                                                 {"pythia-1.4b", 1414647808},
+                                                 {"pythia-160m", 162322944},
+                                                 {"pythia-410m", 405334016},
+                                                 {"pythia-6.9b", 6857302016},
+                                                 {"qwen-7b", 7721324544},
+                                                 {"qwen2.5-0.5b", 494032768},
+                                                 {"qwen2.5-7b", 7615616512},
+                                                 {"qwen3-0.6b", 596049920},
+                                                 {"qwen3-30b-a3b", 30532122624},
+                                                 {"qwen3-8b", 8190735360},
+                                                 {"smollm2-1.7b", 1711376384},
+                                                 {"smollm2-135m", 134515008},
+                                                 {"smollm2-360m", 361821120},
+                                                 {"smollm3-3b", 3075098624},
+                                                 {"stablelm-3b-4e1t", 2795443200},
+                                                 {"starcoder2-3b", 3030371328},
+                                                 {"yi-6b", 6061035520}};
+  size_t compared = 0;
+  for (const auto& file : fs::directory_iterator(fs::path(GRADUS_SOURCE_DIR) / "configs/models")) {
+    const std::string name = file.path().stem().string();
+    INFO(name);
+    const ModelConfig config =
+        model_config_from_json(read_json(file.path()), file.path().filename().string());
+    if (!published.contains(name)) continue;
+    CHECK(parameter_count(config) == published.at(name));
+    ++compared;
+  }
+  CHECK(compared == published.size());
+}
+
+}  // namespace gradus
