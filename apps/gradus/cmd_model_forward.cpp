@@ -68,14 +68,14 @@ std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& 
 }
 
 int run_forward(const CommandLine& line) {
-  const fs::path out = line.require("--out"), ids = line.require("--ids"),
-                 folder = resolve_model(line.only("DIR"));
+  const std::string model_name = line.only("DIR");
+  const fs::path out = line.require("--out"), ids = line.require("--ids");
   if (fs::exists(out))
     throw Error({.what = "already exists and is not overwritten", .where = out.string()});
   set_compute_threads(0);
   LoadOptions options{.dtype = {}, .device = select_device(line.get("--device", "auto"))};
   if (line.has("--dtype")) options.dtype = dtype_from_name(line.get("--dtype"));
-  const Transformer model = load_model(folder, options);
+  const Transformer model = load_model(resolve_model(model_name), options);
   const at::NoGradGuard no_gradients;
   const auto logits = named_logits(model, read_id_rows(ids, model.config().vocab_size));
   std::vector<TensorToWrite> tensors;

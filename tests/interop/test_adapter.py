@@ -195,21 +195,23 @@ def test_merging_rounds_once_and_says_how_much_the_logits_moved(gradus, tmp_path
 def test_a_quantised_base_and_wrong_folders_are_refused_with_a_hint(gradus, tmp_path):
     tiny_models.make("llama", tmp_path / "base")
     make_adapter(tmp_path, tmp_path / "base", "adapter", target_modules=QV)
+    (tmp_path / "ids.json").write_text("[[1]]")
+    ids = ["--ids", tmp_path / "ids.json", "--out", tmp_path / "logits.safetensors"]
     assert gradus("quantize", f"model={tmp_path / 'base'}", f"out={tmp_path / 'int8'}", "scheme=int8").returncode == 0
     for arguments, words in [
         (["merge", tmp_path / "adapter", "--base", tmp_path / "int8", "--out", tmp_path / "x"], "quantised model"),
         (["merge", tmp_path / "base", "--base", tmp_path / "base", "--out", tmp_path / "x"], "is a model, not an adapter"),
         (["merge", tmp_path / "adapter", "--base", tmp_path / "adapter", "--out", tmp_path / "x"], "gradus model merge"),
-        (["inspect", tmp_path / "adapter"], "is an adapter, not a model"),
-        (["inspect", tmp_path / "none"], "does not exist"),
+        (["forward", tmp_path / "adapter", *ids], "is an adapter, not a model"),
+        (["forward", tmp_path / "none", *ids], "does not exist"),
     ]:
         result = gradus("model", *arguments)
         assert result.returncode == 1 and words in result.stderr and result.stderr.count("\n") == 1, result.stderr
     (tmp_path / "run").mkdir()
     (tmp_path / "base").rename(tmp_path / "run" / "model")
-    result = gradus("model", "inspect", tmp_path / "run")
+    result = gradus("model", "forward", tmp_path / "run", *ids)
     assert result.returncode == 1 and f"its model is in {tmp_path / 'run' / 'model'}" in result.stderr
     (tmp_path / "run" / "model").rename(tmp_path / "elsewhere")
     (tmp_path / "adapter").rename(tmp_path / "run" / "adapter")
-    result = gradus("model", "inspect", tmp_path / "run")
+    result = gradus("model", "forward", tmp_path / "run", *ids)
     assert result.returncode == 1 and f"gradus model merge {tmp_path / 'run' / 'adapter'}" in result.stderr

@@ -139,7 +139,9 @@ def test_what_cannot_be_computed_is_refused_by_name(gradus, tmp_path, name, chan
     path = tmp_path / "model" / "config.json"
     config = {**json.loads(path.read_text()), **change}
     path.write_text(json.dumps(config))
-    result = gradus("model", "inspect", tmp_path / "model")
+    (tmp_path / "ids.json").write_text("[[1]]")
+    result = gradus("model", "forward", tmp_path / "model", "--ids", tmp_path / "ids.json",
+                    "--out", tmp_path / "logits.safetensors")
     assert result.returncode == 1 and result.stderr.count("\n") == 1
     key = next(iter(change))
     assert key.replace("rope_parameters", "rope type") in result.stderr

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "model/families/family.h"
 
 namespace gradus {
@@ -53,9 +54,11 @@ void read_mistral(const ConfigReader& reader, ModelConfig& config) {
 void read_qwen2(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config);
   config.qkv_bias = true;
-  reader.accept({"layer_types"});
+  reader.accept({"layer_types", "max_window_layers"});
+  const auto first =  // 0 is a layer too
+      json_get<int64_t>(reader.json(), "max_window_layers", 28, reader.where());
   if (reader.flag("use_sliding_window", false))
-    read_windows(reader, config, reader.size("max_window_layers", 28));
+    read_windows(reader, config, std::max<int64_t>(first, 0));
 }
 
 void read_qwen3(const ConfigReader& reader, ModelConfig& config) {
