@@ -33,8 +33,7 @@ int64_t peak_bytes() {
 int64_t weight_bytes(const fs::path& folder) {
   const SafetensorsFolder files(folder);
   int64_t bytes = 0;
-  for (const auto& file : files.files())
-    bytes += static_cast<int64_t>(fs::file_size(file->path()));
+  for (const auto& file : files.files()) bytes += static_cast<int64_t>(fs::file_size(file->path()));
   return bytes;
 }
 

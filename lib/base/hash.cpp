@@ -45,7 +45,9 @@ std::string Hasher::hex() {
   return text;
 }
 
-std::string sha256_hex(std::string_view bytes) { return Hasher(HashKind::kSha256).update(bytes).hex(); }
+std::string sha256_hex(std::string_view bytes) {
+  return Hasher(HashKind::kSha256).update(bytes).hex();
+}
 
 std::string sha256_file(const fs::path& path) {
   std::FILE* file = std::fopen(path.c_str(), "rb");

@@ -16,8 +16,9 @@ namespace gradus {
 // Whether a file that starts with `head` is such a vocabulary.
 bool looks_like_tiktoken(std::string_view head);
 
-// `text` is what `file` holds. The model is told by the file's name and by tokenizer_config.json and config.json beside it;
-// throws gradus::Error when they name no known one, and for malformed lines.
+// `text` is what `file` holds. The model is told by the file's name and by tokenizer_config.json
+// and config.json beside it; throws gradus::Error when they name no known one, and for malformed
+// lines.
 std::unique_ptr<Tokenizer> tokenizer_from_tiktoken(std::string_view text, const fs::path& file);
 
 }  // namespace gradus

@@ -24,7 +24,8 @@ TEST_CASE("revisions with slashes are those of the hub, or percent-encoded") {
         HubReference{HubKind::kModel, "o/n", "refs/pr/7", "x.gguf"});
   CHECK(parse_hub_reference("hf://o/n@feature%2Fa/x.gguf") ==
         HubReference{HubKind::kModel, "o/n", "feature/a", "x.gguf"});
-  for (const char* text : {"hf://o/n@refs/pr/7/x.gguf", "hf://datasets/o/n@feature%2Fa/d", "hf://o/n@refs%2Fx"})
+  for (const char* text :
+       {"hf://o/n@refs/pr/7/x.gguf", "hf://datasets/o/n@feature%2Fa/d", "hf://o/n@refs%2Fx"})
     CHECK(to_string(parse_hub_reference(text)) == text);
 }
 

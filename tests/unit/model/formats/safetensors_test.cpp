@@ -271,7 +271,8 @@ TEST_CASE("safetensors: a folder with pickles only says so") {
   const TemporaryFolder folder;
   CHECK_THROWS_WITH(SafetensorsFolder(folder.path()), Contains("holds no model.safetensors"));
   write_file_atomic(folder / "pytorch_model.bin", "x");
-  CHECK_THROWS_WITH(SafetensorsFolder(folder.path()), Contains("pytorch_model.bin is not read; convert it once: python -c"));
+  CHECK_THROWS_WITH(SafetensorsFolder(folder.path()),
+                    Contains("pytorch_model.bin is not read; convert it once: python -c"));
 }
 
 }  // namespace
