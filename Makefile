@@ -28,7 +28,7 @@ test: ## build, then every test; makes a Python environment to compare with
 	scripts/setup.sh --l0 --tests
 	$(MAKE) build
 	cmake --build $(BUILD)
-	ctest --test-dir $(BUILD) --output-on-failure
+	OMP_WAIT_POLICY=passive ctest --test-dir $(BUILD) --output-on-failure -j 2
 
 lint: ## format, include directions, recipes, clang-tidy on changed files
 	scripts/setup.sh --lint
