@@ -4,10 +4,8 @@ equal ones."""
 
 import pathlib
 import re
-import shutil
 import subprocess
 
-import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "cmake" / "WriteVersion.cmake"
 
@@ -27,7 +25,6 @@ def make_tree(root):
     return root
 
 
-@pytest.mark.skipif(not shutil.which("cmake"), reason="cmake is missing")
 def test_the_version_names_the_sources(tmp_path):
     one, other = make_tree(tmp_path / "one"), make_tree(tmp_path / "other")
     first = version_of(one)
