@@ -113,7 +113,7 @@ Timed encode(const Tokenizer& tokenizer, const std::vector<std::string>& texts) 
   for (const std::string& text : texts)
     rows.push_back(tokenizer.encode(text, SpecialTokens::kNone));
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-  Sha256 digest;
+  Hasher digest(HashKind::kSha256);
   for (const auto& row : rows)
     digest.update({reinterpret_cast<const char*>(row.data()), row.size() * sizeof(TokenId)});
   return {seconds, digest.hex()};

@@ -17,13 +17,6 @@
 namespace gradus {
 namespace {
 
-void check_out(const fs::path& out) {
-  if (!fs::exists(out)) return;
-  throw Error({.what = "already exists and is not overwritten",
-               .where = out.string(),
-               .hint = "choose another out or remove it first"});
-}
-
 // `gradus model merge ADAPTER --base DIR --out DIR`: a recipe of one adapter.
 MergeRecipe recipe_of_flags(const CommandLine& line) {
   const bool twice = line.has("--adapter") && !line.positional().empty();
@@ -145,7 +138,7 @@ void write_merge_lineage(const MergeRecipe& recipe, const fs::path& out, Json re
 
 int answer_check(const CommandLine& line, const MergeRecipe& recipe) {
   DigestCache digests;
-  check_out(recipe.out);
+  refuse_existing(recipe.out);
   if (recipe.adapters.empty()) {
     check_mergeable(recipe);
   } else {

@@ -14,18 +14,11 @@
 namespace gradus {
 namespace {
 
-void check_out(const fs::path& out) {
-  if (!fs::exists(out)) return;
-  throw Error({.what = "already exists and is not overwritten",
-               .where = out.string(),
-               .hint = "choose another out or remove it first"});
-}
-
 int run(const CommandLine& line) {
   const auto recipe = recipe_or_answer<QuantizeRecipe>(line, "quantize");
   if (!recipe) return kExitOk;
   if (line.has("--check")) {
-    check_out(recipe->out);
+    refuse_existing(recipe->out);
     check_quantize(*recipe);
     if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
     return kExitOk;

@@ -20,6 +20,14 @@ bool schema_answered(const CommandLine& line, const std::string& command) {
   return line.has("--schema");
 }
 
+// An output that a command never overwrites.
+inline void refuse_existing(const fs::path& out) {
+  if (!fs::exists(out)) return;
+  throw Error({.what = "already exists and is not overwritten",
+               .where = out.string(),
+               .hint = "choose another out or remove it first"});
+}
+
 // Whether a missing input is an error already: --print-config needs no file.
 inline InputPaths inputs_of(const CommandLine& line) {
   return line.has("--print-config") ? InputPaths::kMayBeMissing : InputPaths::kMustExist;
