@@ -69,6 +69,12 @@ bool is_control(const AddedToken& token) {
   return token.special || bracketed;
 }
 
+bool touches(const std::vector<ByteSpan>& spans, size_t begin, size_t end) {
+  const auto span = std::partition_point(spans.begin(), spans.end(),
+                                         [&](const ByteSpan& part) { return part.end <= begin; });
+  return span != spans.end() && span->begin < end;
+}
+
 uint32_t StringFinder::child_of(uint32_t node, char byte) const {
   if (node == 0) return first_[static_cast<unsigned char>(byte)];
   uint32_t child = nodes_[node].child;
@@ -126,8 +132,7 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
                        const std::string& where) {
   if (!list.is_array())
     throw Error({.what = "added tokens have the wrong type", .where = where, .expected = "a list"});
-  // `tokenizers` counts tokens here, which differs from the largest id in a vocabulary with holes.
-  auto next_id = static_cast<TokenId>(vocab.size());
+  int64_t largest = -1;
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = cat(where, "[", i, "]");
     AddedToken token = read_token(list[i], place);
@@ -137,7 +142,10 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
         find(token.content) >= 0 ? find(token.content) : vocab.find(token.content);
     token.id = known;
     if (const AddedToken* old = find(known); old && same(*old, token)) continue;
-    if (known < 0) token.id = next_id++;
+    // `tokenizers` counts tokens, which differs from the largest id in a vocabulary with holes.
+    if (known < 0)
+      token.id = static_cast<TokenId>(next_added_id(largest, static_cast<int64_t>(vocab.size())));
+    largest = std::max<int64_t>(largest, token.id);
     if (token.id != wanted) {
       log_warning("tokenizer", cat(place, ": added token '", printable(token.content), "' has id ",
                                    token.id, ", the file says ", wanted));

@@ -27,6 +27,15 @@ struct AddedToken {
 // vocabularies hold their turn markers as added tokens that are not special.
 bool is_control(const AddedToken& token);
 
+// The id that `tokenizers` gives to a token that the vocabulary does not know, after added tokens
+// of which `largest` is the largest id (-1: none).
+inline int64_t next_added_id(int64_t largest, int64_t vocab_size) {
+  return largest >= vocab_size ? largest + 1 : vocab_size;
+}
+
+// Whether bytes [begin, end) touch one of the spans, which are in order.
+bool touches(const std::vector<ByteSpan>& spans, size_t begin, size_t end);
+
 // A part of a text: an added token, or text between such.
 struct AddedSplit {
   size_t begin = 0, end = 0;
@@ -80,6 +89,7 @@ class AddedTokens {
   const std::string& decoded_text(const AddedToken& token) const;
   // Special tokens are left out of decoded text by their text, not by their id.
   bool is_special(const std::string& text) const { return special_.contains(text); }
+  bool empty() const { return tokens_.empty(); }
   TokenId end_id() const { return end_id_; }
 
  private:

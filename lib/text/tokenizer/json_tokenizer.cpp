@@ -120,12 +120,6 @@ void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking trackin
   if (tracking == Tracking::kOn) out.spans.push_back(span);
 }
 
-bool touches(const std::vector<ByteSpan>& data, size_t begin, size_t end) {
-  const auto span = std::partition_point(data.begin(), data.end(),
-                                         [&](const ByteSpan& part) { return part.end <= begin; });
-  return span != data.end() && span->begin < end;
-}
-
 Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracking tracking,
                             const Data& data) const {
   if (text.size() > kMaxInputBytes)
