@@ -60,7 +60,7 @@ inline std::vector<Json> family_configs() {
                                  {"moe_intermediate_size", 24},
                                  {"mlp_only_layers", {1}}}),
       deepseek,
-      changed(deepseek, {{"q_lora_rank", 12},
+      changed(deepseek, {{"q_lora_rank", 16},
                          {"topk_method", "group_limited_greedy"},
                          {"n_group", 2},
                          {"topk_group", 1},
