@@ -100,7 +100,7 @@ void list_data(const fs::path& root, const fs::path& folder, Listing& listing, i
 }  // namespace
 
 bool is_model_content(std::string_view name) {
-  static constexpr std::array<std::string_view, 14> kNames = {"config.json",
+  static constexpr std::array<std::string_view, 15> kNames = {"config.json",
                                                               "generation_config.json",
                                                               "adapter_config.json",
                                                               "tokenizer.json",
@@ -111,12 +111,14 @@ bool is_model_content(std::string_view name) {
                                                               "vocab.json",
                                                               "vocab.txt",
                                                               "merges.txt",
+                                                              "tekken.json",
                                                               "tiktoken.model",
                                                               "spiece.model",
                                                               "quantize_config.json"};
   if (starts_with(name, ".")) return false;
   return among(name, kNames) || ends_with(name, ".safetensors") || ends_with(name, ".gguf") ||
-         ends_with(name, ".index.json") || starts_with(name, "chat_template");
+         ends_with(name, ".index.json") || ends_with(name, ".tiktoken") ||
+         starts_with(name, "chat_template");
 }
 
 bool is_model_folder(const fs::path& folder) {

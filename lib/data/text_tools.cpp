@@ -73,9 +73,9 @@ TextTools load_text_tools(const fs::path& model_folder) {
 
 std::string tokenizer_digest(const fs::path& model_folder, DigestCache& cache) {
   static constexpr std::array kNames = {
-      "added_tokens.json", "merges.txt",     "special_tokens_map.json",
-      "spiece.model",      "tiktoken.model", "tokenizer.json",
-      "tokenizer.model",   "vocab.json",     "vocab.txt"};
+      "added_tokens.json", "merges.txt",     "special_tokens_map.json", "spiece.model",
+      "tekken.json",       "tiktoken.model", "tokenizer.json",          "tokenizer.model",
+      "vocab.json",        "vocab.txt"};
   std::vector<FileDigest> found;
   for (const char* name : kNames) {
     std::error_code ignored;

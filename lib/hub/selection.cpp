@@ -11,7 +11,7 @@
 namespace gradus {
 namespace {
 
-constexpr std::array<std::string_view, 14> kTextFiles = {"config.json",
+constexpr std::array<std::string_view, 15> kTextFiles = {"config.json",
                                                          "generation_config.json",
                                                          "adapter_config.json",
                                                          "tokenizer.json",
@@ -22,6 +22,7 @@ constexpr std::array<std::string_view, 14> kTextFiles = {"config.json",
                                                          "added_tokens.json",
                                                          "vocab.json",
                                                          "merges.txt",
+                                                         "tekken.json",
                                                          "quantize_config.json",
                                                          "quant_config.json",
                                                          "lineage.json"};

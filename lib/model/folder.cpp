@@ -252,6 +252,9 @@ void copy_text_files(const fs::path& from, const fs::path& to) {
                                            "added_tokens.json",
                                            "vocab.json",
                                            "merges.txt",
+                                           "vocab.txt",
+                                           "tekken.json",
+                                           "tiktoken.model",
                                            "chat_template.jinja",
                                            "generation_config.json"};
   for (const char* name : kNames) {

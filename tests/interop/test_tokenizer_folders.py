@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model folders without a tokenizer.json, as `transformers`' AutoTokenizer reads them: vocab.json
-and merges.txt, or vocab.txt."""
+and merges.txt, vocab.txt, tokenizer.model with its configuration, tekken.json, tiktoken.model."""
 
+import base64
 import importlib
+import io
 import json
 import random
 
@@ -77,6 +79,8 @@ def flags(content, **changes):
 BYTE_LEVEL = {
     "gpt2": ({"tokenizer_class": "GPT2Tokenizer"}, ["<|endoftext|>"], {}),
     "gpt2_fast": ({"tokenizer_class": "GPT2TokenizerFast", "add_prefix_space": True}, ["<|endoftext|>"], {}),
+    "opt": ({"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "bos_token": "</s>", "eos_token": "</s>",
+             "unk_token": "</s>", "pad_token": "<pad>"}, ["</s>", "<pad>"], {}),
     "by_model_type": (None, ["<|endoftext|>"], {"config.json": {"model_type": "gpt2"}}),
     "qwen2": ({"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "bos_token": None},
               [], {"added_tokens.json": {"<|endoftext|>": 0, "<|im_start|>": 1, "<|im_end|>": 2, "<extra>": 3},
@@ -91,6 +95,9 @@ BYTE_LEVEL = {
              {"special_tokens_map.json": {"bos_token": "<|endoftext|>", "unk_token": flags("<|endoftext|>")}}),
     "cohere": ({"tokenizer_class": "CohereTokenizer", "add_bos_token": True},
                ["<PAD>", "<UNK>", "<CLS>", "<SEP>", "<MASK_TOKEN>", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>"], {}),
+    "roberta": ({"tokenizer_class": "RobertaTokenizer",
+                 "mask_token": {"__type": "AddedToken", **flags("<mask>", lstrip=True)}},
+                ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], {}),
     "not_in_vocabulary": ({"tokenizer_class": "GPT2Tokenizer", "pad_token": "<extra>",
                            "additional_special_tokens": ["[INST]"]}, [], {}),
 }
@@ -133,6 +140,98 @@ def test_vocab_txt(runner, tmp_path, name):
     check(runner, tmp_path, 35)
 
 
+def sentencepiece_model(folder, **options):
+    trainer = importlib.import_module("sentencepiece").SentencePieceTrainer
+    out = io.BytesIO()
+    lines = [line for text in documents(0.15, 36) for line in text.splitlines() if 0 < len(line) < 2000]
+    lines = [line for line in lines if max(line) < "\u0250" and "\0" not in line]  # few enough characters
+    settings = {"vocab_size": 1500, "model_type": "bpe", "byte_fallback": True, "character_coverage": 0.98,
+                "normalization_rule_name": "identity", "remove_extra_whitespaces": False,
+                "hard_vocab_limit": False, "minloglevel": 2, **options}
+    trainer.train(sentence_iterator=iter(lines), model_writer=out, **settings)
+    (folder / "tokenizer.model").write_bytes(out.getvalue())
+
+
+LLAMA = {
+    "llama": {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "legacy": False,
+              "bos_token": {"__type": "AddedToken", **flags("<s>", normalized=True)}},
+    "legacy": {"tokenizer_class": "LlamaTokenizerFast", "legacy": True, "add_bos_token": True, "add_eos_token": True},
+    "no_prefix": {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False, "add_prefix_space": False},
+    "vicuna": {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "legacy": False, "pad_token": "<unk>",
+               "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"},
+    "gemma": {"tokenizer_class": "GemmaTokenizer", "add_bos_token": True, "bos_token": "<s>", "eos_token": "</s>",
+              "pad_token": None, "mask_token": None},
+}
+
+
+@pytest.mark.parametrize("name", LLAMA)
+def test_tokenizer_model_with_a_configuration(runner, tmp_path, name):
+    sentencepiece_model(tmp_path, user_defined_symbols=["<start_of_turn>"], control_symbols=["<|im_start|>"])
+    size = importlib.import_module("sentencepiece").SentencePieceProcessor(
+        model_file=str(tmp_path / "tokenizer.model")).get_piece_size()
+    files = {"tokenizer_config.json": LLAMA[name], "config.json": {"model_type": "llama"}}
+    if name == "vicuna":
+        files["added_tokens.json"] = {"<extra>": size, "[INST]": size + 1}
+    write(tmp_path, files)
+    check(runner, tmp_path, 37)
+
+
+def test_a_model_with_python_of_its_own_leaves_segments_to_sentencepiece(runner, tmp_path):
+    """InternLM2, Baichuan and others: added tokens are cut out, each part goes to SentencePiece."""
+    sentencepiece_model(tmp_path)
+    processor = importlib.import_module("sentencepiece").SentencePieceProcessor(
+        model_file=str(tmp_path / "tokenizer.model"))
+    size = processor.get_piece_size()
+    renamed = {size - 1: "<|im_start|>", size: "[INST]"}  # the first one takes the id of a piece
+    write(tmp_path, {"tokenizer_config.json": {
+        "tokenizer_class": "InternLM2Tokenizer", "add_bos_token": True,
+        "added_tokens_decoder": {str(i): flags(t) for i, t in {1: "<s>", 2: "</s>", **renamed}.items()}}})
+    assert runner.load(tmp_path) == size + 1
+    ids = {"<s>": 1, "</s>": 2, "<|im_start|>": size - 1, "[INST]": size}
+    source, asked, expected = random.Random(38), [], []
+    for text in texts(39, 100):
+        parts = [text.replace("\0", ""), source.choice(list(ids)), "b c", source.choice(list(ids)), " d"]
+        if any(token in parts[0] for token in ids):
+            continue
+        asked.append("".join(parts))
+        expected.append([i for p in parts for i in ([ids[p]] if p in ids else processor.encode(p))])
+    assert len(asked) > 60
+    assert differing(runner.encode(asked), expected, asked) == []
+    assert runner.encode(["a"], special=True)[0][0] == 1
+    assert runner.decode([[1, *processor.encode("a b"), size, *processor.encode("c")]]) == ["<s>a b[INST]c"]
+    assert runner.decode([[1, *processor.encode("a b"), size]], skip=True) == ["a b"]
+
+
+def test_chatglm_adds_its_tokens_behind_the_pieces(runner, tmp_path):
+    sentencepiece_model(tmp_path)
+    write(tmp_path, {"tokenizer_config.json": {"tokenizer_class": "ChatGLMTokenizer"}})
+    size = runner.load(tmp_path) - 5
+    assert runner.encode(["[gMASK]sop"]) == [[size + 1, size + 3]]
+    assert runner.encode(["a"], special=True)[0][:2] == [size + 1, size + 3]
+
+
+def test_tekken(runner, tmp_path):
+    ranks = ranks_by_merging(41)
+    specials = ["<unk>", "<bos>", "<eos>", "[INST]", "<pad>"]
+    o200k = importlib.import_module("test_tokenizer").O200K
+    write(tmp_path, {
+        "tekken.json": {
+            "config": {"pattern": o200k, "num_vocab_tokens": len(ranks), "default_vocab_size": len(ranks) + 6,
+                       "default_num_special_tokens": 8, "version": "v7"},
+            "vocab": [{"rank": rank, "token_bytes": base64.b64encode(token).decode(), "token_str": None}
+                      for token, rank in ranks.items()],
+            "special_tokens": [{"rank": i, "token_str": t, "is_control": True} for i, t in enumerate(specials)]},
+        "config.json": {"model_type": "llama"}})
+    mistral = importlib.import_module("transformers.integrations.mistral.tokenizer")
+    peer, asked = mistral.MistralConverter(str(tmp_path / "tekken.json")).converted(), inputs(42)
+    runner.load(tmp_path)
+    theirs = [peer.encode(text, add_special_tokens=False).ids for text in asked]
+    assert differing(runner.encode(asked), theirs, asked) == []
+    expected = peer.decode_batch(theirs, skip_special_tokens=False)
+    assert differing(runner.decode(theirs), expected, asked) == []
+    assert runner.encode(["<SPECIAL_6>[INST]"]) == [[6, 3]]
+
+
 @pytest.mark.parametrize("files, said", [
     ({"vocab.json": {"a": 0}, "merges.txt": ""}, "nothing says how this vocabulary cuts text"),
     ({"vocab.json": {"a": 0}, "tokenizer_config.json": {"tokenizer_class": "MysteryTokenizer"}}, "MysteryTokenizer"),
@@ -144,3 +243,9 @@ def test_what_cannot_be_known_is_refused(runner, tmp_path, files, said):
     write(tmp_path, files)
     answer = runner.ask(do="load", folder=str(tmp_path))
     assert said in answer["error"] and "\n" not in answer["error"]
+
+
+def test_a_class_that_renumbers_pieces_is_refused(runner, tmp_path):
+    sentencepiece_model(tmp_path, model_type="unigram")
+    write(tmp_path, {"tokenizer_config.json": {"tokenizer_class": "XLMRobertaTokenizer"}})
+    assert "XLMRobertaTokenizer" in runner.ask(do="load", folder=str(tmp_path))["error"]

@@ -4,6 +4,7 @@
 // {"error": "one line"}. It calls what `gradus tokenizer` calls.
 //   {"do": "load", "folder": DIR}                      for the requests that follow
 //   {"do": "encode", "texts": […], "special": true}    {"do": "decode", "rows": […], "skip": false}
+//   {"do": "encode_each", …}                           the same by encode_with_spans; null: refused
 //   {"do": "render", "template": TEXT, "cases": [conversation, …], "bos_token": …, "eos_token": …}
 //                                                      a list of {"text": …} or {"error": …}
 #include <iostream>
@@ -27,6 +28,25 @@ Json encode(const Json& request) {
   const bool special = json_get<bool>(request, "special", false, kWhere);
   return loaded()->encode_batch(request.at("texts").get<std::vector<std::string>>(),
                                 special ? SpecialTokens::kAdd : SpecialTokens::kNone);
+}
+
+// The ids must not depend on whether spans are asked for.
+Json encode_each(const Json& request) {
+  const bool special = json_get<bool>(request, "special", false, kWhere);
+  const auto ends = special ? SpecialTokens::kAdd : SpecialTokens::kNone;
+  Json out = Json::array();
+  for (const Json& text : request.at("texts")) {
+    try {
+      const auto& bytes = text.get_ref<const std::string&>();
+      const Encoding tracked = loaded()->encode_with_spans(bytes, ends);
+      if (loaded()->encode(bytes, ends) != tracked.ids) throw Error("spans change the ids");
+      if (tracked.ids.size() != tracked.spans.size()) throw Error("a token without a span");
+      out.push_back(tracked.ids);
+    } catch (const Error&) {
+      out.push_back(nullptr);
+    }
+  }
+  return out;
 }
 
 Json decode(const Json& request) {
@@ -57,6 +77,7 @@ Json render(const Json& request) {
 Json answer(const Json& request) {
   const auto action = json_get<std::string>(request, "do", kWhere);
   if (action == "encode") return encode(request);
+  if (action == "encode_each") return encode_each(request);
   if (action == "decode") return decode(request);
   if (action == "render") return render(request);
   loaded() = load_tokenizer(json_get<std::string>(request, "folder", kWhere));

@@ -132,7 +132,7 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
                        const std::string& where) {
   if (!list.is_array())
     throw Error({.what = "added tokens have the wrong type", .where = where, .expected = "a list"});
-  int64_t largest = -1;
+  auto next = static_cast<int64_t>(vocab.size());
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = cat(where, "[", i, "]");
     AddedToken token = read_token(list[i], place);
@@ -142,10 +142,9 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
         find(token.content) >= 0 ? find(token.content) : vocab.find(token.content);
     token.id = known;
     if (const AddedToken* old = find(known); old && same(*old, token)) continue;
-    // `tokenizers` counts tokens, which differs from the largest id in a vocabulary with holes.
-    if (known < 0)
-      token.id = static_cast<TokenId>(next_added_id(largest, static_cast<int64_t>(vocab.size())));
-    largest = std::max<int64_t>(largest, token.id);
+    // `tokenizers` counts on from the number of tokens, into the ids that a vocabulary with holes
+    // has behind it.
+    if (known < 0) token.id = static_cast<TokenId>(next++);
     if (token.id != wanted) {
       log_warning("tokenizer", cat(place, ": added token '", printable(token.content), "' has id ",
                                    token.id, ", the file says ", wanted));

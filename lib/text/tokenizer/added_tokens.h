@@ -27,12 +27,6 @@ struct AddedToken {
 // vocabularies hold their turn markers as added tokens that are not special.
 bool is_control(const AddedToken& token);
 
-// The id that `tokenizers` gives to a token that the vocabulary does not know, after added tokens
-// of which `largest` is the largest id (-1: none).
-inline int64_t next_added_id(int64_t largest, int64_t vocab_size) {
-  return largest >= vocab_size ? largest + 1 : vocab_size;
-}
-
 // Whether bytes [begin, end) touch one of the spans, which are in order.
 bool touches(const std::vector<ByteSpan>& spans, size_t begin, size_t end);
 

@@ -16,16 +16,6 @@ namespace {
 
 constexpr size_t kMaxPieces = 1 << 22, kMaxPieceBytes = 1 << 14;
 
-// Values of SentencePiece.Type.
-enum PieceType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
-
 struct Field {
   uint64_t number = 0;
   uint32_t wire = 0;   // 0 varint, 1 eight bytes, 2 bytes, 5 four bytes
@@ -89,7 +79,7 @@ class Checker {
  public:
   Checker(std::string_view model, const std::string& where) : model_(model), where_(where) {}
 
-  void run() {
+  SentencePieceFacts run() {
     ProtoReader reader(model_, where_);
     Field field;
     while (reader.next(field)) {
@@ -99,6 +89,7 @@ class Checker {
       if (field.number == 3 || field.number == 5) check_normalizer(field.bytes);
     }
     if (unknowns_ != 1) reader.refuse("it must have exactly one unknown piece");
+    return std::move(facts_);
   }
 
  private:
@@ -106,7 +97,7 @@ class Checker {
     ProtoReader reader(message, where_);
     Field field;
     std::string_view text;
-    uint64_t type = kNormal;
+    uint64_t type = 1;
     while (reader.next(field)) {
       if (field.number == 1 && field.wire == 2) text = field.bytes;
       if (field.number == 3 && field.wire == 0) type = field.value;
@@ -118,11 +109,13 @@ class Checker {
     if (text.empty() || text.size() > kMaxPieceBytes) reader.refuse(name + "is empty or too long");
     if (text.find('\0') != std::string_view::npos || find_invalid_utf8(text))
       reader.refuse(name + "has a NUL or is not UTF-8");
-    if (type < kNormal || type > kByte) reader.refuse(name + "has an unknown type");
-    if (type == kByte && byte_token(text) < 0) reader.refuse(name + "is no byte");
+    if (type < 1 || type > 6) reader.refuse(name + "has an unknown type");
+    facts_.pieces.push_back({text, static_cast<PieceType>(type)});
+    const PieceType known = facts_.pieces.back().type;
+    if (known == PieceType::kByte && byte_token(text) < 0) reader.refuse(name + "is no byte");
     if (!pieces_.insert(text).second) reader.refuse(name + "is there twice");
     if (pieces_.size() > kMaxPieces) reader.refuse("it has too many pieces");
-    unknowns_ += type == kUnknown;
+    unknowns_ += known == PieceType::kUnknown;
   }
 
   void check_trainer(std::string_view message) {
@@ -132,6 +125,7 @@ class Checker {
       const bool model_type = field.number == 3 && field.wire == 0;
       if (model_type && (field.value < 1 || field.value > 4))
         reader.refuse("its model type is unknown");
+      if (model_type) facts_.kind = static_cast<SentencePieceKind>(field.value);
     }
   }
 
@@ -170,13 +164,14 @@ class Checker {
   std::string_view model_;
   const std::string& where_;
   std::unordered_set<std::string_view> pieces_;
+  SentencePieceFacts facts_;
   int unknowns_ = 0;
 };
 
 }  // namespace
 
-void check_sentencepiece_model(std::string_view model, const std::string& where) {
-  Checker(model, where).run();
+SentencePieceFacts check_sentencepiece_model(std::string_view model, const std::string& where) {
+  return Checker(model, where).run();
 }
 
 }  // namespace gradus

@@ -6,10 +6,32 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gradus {
 
+// Values of SentencePiece.Type and TrainerSpec.ModelType.
+enum class PieceType {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+enum class SentencePieceKind { kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4 };
+
+// What a model holds, by id; the texts lie in the model's bytes.
+struct SentencePieceFacts {
+  struct Piece {
+    std::string_view text;
+    PieceType type;
+  };
+  SentencePieceKind kind = SentencePieceKind::kUnigram;
+  std::vector<Piece> pieces;
+};
+
 // Throws gradus::Error naming `where`.
-void check_sentencepiece_model(std::string_view model, const std::string& where);
+SentencePieceFacts check_sentencepiece_model(std::string_view model, const std::string& where);
 
 }  // namespace gradus

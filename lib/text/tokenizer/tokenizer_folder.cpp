@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "text/tokenizer/added_tokens.h"
 
 namespace gradus {
 namespace {
@@ -134,14 +133,12 @@ Json added_tokens_of(const TokenizerFolder& folder, const SpecialDefaults& defau
                      const FindId& find_id, int64_t vocab_size) {
   Json out = Json::array();
   std::unordered_set<std::string> seen;
-  int64_t largest = -1;
+  int64_t next = vocab_size;
   const auto add = [&](Json entry) {
     const auto content = entry.at("content").get<std::string>();
     if (content.empty() || !seen.insert(content).second) return;
     const int64_t known = find_id(content);
-    const int64_t id = known >= 0 ? known : next_added_id(largest, vocab_size);
-    largest = std::max(largest, id);
-    entry["id"] = id;
+    entry["id"] = known >= 0 ? known : next++;
     out.push_back(std::move(entry));
   };
   for (const auto& [id, entry] : folder.listed) add(entry);
