@@ -164,12 +164,13 @@ LLAMA = {
 }
 
 
-@pytest.mark.parametrize("name", LLAMA)
+@pytest.mark.parametrize("name", [*LLAMA, "no_bytes"])
 def test_tokenizer_model_with_a_configuration(runner, tmp_path, name):
-    sentencepiece_model(tmp_path, user_defined_symbols=["<start_of_turn>"], control_symbols=["<|im_start|>"])
+    sentencepiece_model(tmp_path, user_defined_symbols=["<start_of_turn>"], control_symbols=["<|im_start|>"],
+                        byte_fallback=name != "no_bytes")
     size = importlib.import_module("sentencepiece").SentencePieceProcessor(
         model_file=str(tmp_path / "tokenizer.model")).get_piece_size()
-    files = {"tokenizer_config.json": LLAMA[name], "config.json": {"model_type": "llama"}}
+    files = {"tokenizer_config.json": LLAMA.get(name, LLAMA["llama"]), "config.json": {"model_type": "llama"}}
     if name == "vicuna":
         files["added_tokens.json"] = {"<extra>": size, "[INST]": size + 1}
     write(tmp_path, files)

@@ -82,7 +82,8 @@ uint32_t StringFinder::child_of(uint32_t node, char byte) const {
   return child;
 }
 
-void StringFinder::add(std::string_view text, TokenId id, const std::string& where) {
+bool StringFinder::add(std::string_view text, TokenId id) {
+  if (text.empty()) return false;
   uint32_t node = 0;
   for (const char byte : text) {
     uint32_t child = child_of(node, byte);
@@ -94,12 +95,10 @@ void StringFinder::add(std::string_view text, TokenId id, const std::string& whe
     }
     node = child;
   }
-  if (node == 0 || nodes_[node].id >= 0)
-    throw Error({.what = node == 0 ? "added token is empty once normalised"
-                                   : "two added tokens have the same text",
-                 .where = where,
-                 .found = printable(text)});
-  nodes_[node].id = id;
+  TokenId& held = nodes_[node].id;
+  const bool is_new = held < 0;
+  held = is_new ? id : std::min(held, id);
+  return is_new;
 }
 
 std::optional<StringFinder::Hit> StringFinder::next(std::string_view text, size_t from) const {
@@ -151,15 +150,15 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
     }
     add(std::move(token), normalizer);
   }
-  build_finders(where);
+  build_finders();
 }
 
-void AddedTokens::build_finders(const std::string& where) {
+void AddedTokens::build_finders() {
   for (const auto& [id, token] : tokens_) {
     if (token.normalized)
-      normalized_.add(decoded_text(token), id, where);
+      normalized_.add(decoded_text(token), id);
     else
-      raw_.add(token.content, id, where);
+      raw_.add(token.content, id);
   }
 }
 
@@ -197,8 +196,9 @@ std::vector<AddedSplit> AddedTokens::split(std::string_view text, const StringFi
     if (token.single_word && !is_whole_word(text, *hit)) continue;
     // Space that the token before took already stays with it.
     const size_t begin =
-        token.lstrip ? skip_space_left(text, hit->begin, std::min(done, hit->begin)) : hit->begin;
+        token.lstrip ? std::max(done, skip_space_left(text, hit->begin, 0)) : hit->begin;
     const size_t end = token.rstrip ? skip_space_right(text, hit->end) : hit->end;
+    if (begin >= end) continue;  // the token before took all of it
     if (done < begin) parts.push_back({done, begin, -1});
     parts.push_back({begin, end, hit->id});
     done = end;

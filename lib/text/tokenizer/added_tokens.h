@@ -39,8 +39,9 @@ struct AddedSplit {
 // Finds the leftmost of a set of strings, the longest where several start at one place.
 class StringFinder {
  public:
-  // Throws gradus::Error naming `where` for an empty or repeated string.
-  void add(std::string_view text, TokenId id, const std::string& where);
+  // An empty string is never found. Of equal ones, such as "B" and "b" once normalised, the least
+  // id counts; `tokenizers` takes any of them. False for both.
+  bool add(std::string_view text, TokenId id);
   struct Hit {
     size_t begin, end;
     TokenId id;
@@ -88,7 +89,7 @@ class AddedTokens {
 
  private:
   void add(AddedToken token, const Normalizer& normalizer);
-  void build_finders(const std::string& where);
+  void build_finders();
   std::vector<AddedSplit> split(std::string_view text, const StringFinder& finder,
                                 const Refuse& refuse) const;
   bool is_whole_word(std::string_view text, const StringFinder::Hit& hit) const;

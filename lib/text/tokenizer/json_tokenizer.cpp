@@ -108,10 +108,10 @@ std::vector<TokenId> JsonTokenizer::encode_in_batch(std::string_view text,
   if (!truncation_) return encode(text, special);
   const bool add = special == SpecialTokens::kAdd && post_;
   Encoding added;
-  if (add) post_(added);
+  if (add) post_process(post_, added);
   Encoding out{.ids = encode(text, SpecialTokens::kNone), .spans = {}};
   truncation_->apply(out.ids, added.ids.size());
-  if (add) post_(out);
+  if (add) post_process(post_, out);
   return out.ids;
 }
 
@@ -140,7 +140,7 @@ Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracki
                   data, out);
     }
   }
-  if (special == SpecialTokens::kAdd && post_) post_(out);
+  if (special == SpecialTokens::kAdd && post_) post_process(post_, out);
   return out;
 }
 

@@ -127,7 +127,8 @@ void RwkvTokenizer::add_line(std::string_view row, const std::string& where) {
   if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
   if (!tokens_[static_cast<size_t>(id)].empty())
     throw Error({.what = cat("id ", id, " belongs to two tokens"), .where = where});
-  finder_.add(*token, static_cast<TokenId>(id), where);
+  if (!finder_.add(*token, static_cast<TokenId>(id)))
+    throw Error({.what = "token is empty or there twice", .where = where});
   tokens_[static_cast<size_t>(id)] = std::move(*token);
 }
 

@@ -144,7 +144,8 @@ std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceFacts& 
                   {"byte_fallback", true},
                   {"vocab", vocab_of(facts)},
                   {"merges", merges_of(facts, index)}};
-  if (const auto unknown = folder.token("unk_token", "<unk>"); unknown && index.find(*unknown) >= 0)
+  // LlamaTokenizer names no unknown token: what no byte stands for is left out.
+  if (const auto unknown = folder.token("unk_token", "<unk>"); gemma && unknown)
     out["model"]["unk_token"] = *unknown;
   return out;
 }
