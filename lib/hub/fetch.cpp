@@ -106,8 +106,10 @@ void HubRemote::refuse(const HttpReply& reply) const {
     throw Error(
         {.what = "is gated: its owner gives access on request",
          .where = where,
-         .hint = cat("accept its conditions at ", settings_.endpoint, "/", reference_.repository,
-                     anonymous ? ", then set HF_TOKEN" : "; is HF_TOKEN of that account?")});
+         .hint =
+             cat("accept its conditions at ", settings_.endpoint,
+                 reference_.kind == HubKind::kDataset ? "/datasets/" : "/", reference_.repository,
+                 anonymous ? ", then set HF_TOKEN" : "; is HF_TOKEN of that account?")});
   if (reply.status == 404 || reply.status == 401)
     throw Error({.what = anonymous ? "is not on the hub, or is private"
                                    : "is not on the hub, or the token may not read it",
