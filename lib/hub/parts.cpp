@@ -39,15 +39,15 @@ class PartFile {
       ::close(descriptor_);
       fail("cannot be extended");
     }
+    save();  // also what was taken over
   }
   ~PartFile() {
-    ::close(descriptor_);
-    if (!fs::exists(path_)) return;
     try {
-      save();
+      if (fs::exists(path_)) save();
     } catch (const std::exception& error) {
       log_debug("hub", error.what());  // what is not noted is fetched again
     }
+    ::close(descriptor_);
   }
   PartFile(const PartFile&) = delete;
   PartFile& operator=(const PartFile&) = delete;
@@ -77,8 +77,14 @@ class PartFile {
 
   // The data first: a note must not say more than the disk has.
   void save() const {
-    const std::lock_guard guard(mutex_);
-    write_json(note_, {{"etag", file_.etag()}, {"bytes", file_.bytes}, {"there", there_.json()}});
+    const std::lock_guard one_at_a_time(note_mutex_);
+    Json there;
+    {
+      const std::lock_guard guard(mutex_);
+      there = there_.json();
+    }
+    if (::fdatasync(descriptor_) != 0) fail("cannot be synced");
+    write_json(note_, {{"etag", file_.etag()}, {"bytes", file_.bytes}, {"there", there}});
   }
 
   bool verified() const {
@@ -133,7 +139,6 @@ class PartFile {
     if (failed || fs::exists(note_) || size <= 0 || size > file_.bytes) return;
     fs::rename(incomplete, path_);
     there_.add({0, size});
-    save();
   }
 
   void read_note() {
@@ -153,7 +158,8 @@ class PartFile {
   fs::path path_, note_;
   const HubFile& file_;
   int descriptor_ = -1;
-  mutable std::mutex mutex_;
+  mutable std::mutex note_mutex_;
+  mutable std::mutex mutex_;  // of there_
   ByteRanges there_;
 };
 
