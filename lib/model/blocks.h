@@ -7,6 +7,7 @@
 #include "model/attention.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/recurrent.h"
 #include "model/rope.h"
 
 namespace gradus {
@@ -26,8 +27,9 @@ struct DecoderLayer {
   Norm attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;  // [D]
   Norm q_norm, k_norm;  // [Dh]; [heads · Dh] for QkNorm::kEachHead and kFull
   Linear qkv, o;
-  Linear gate_up, down;  // gate_up is the plain first projection where nothing is gated
-  Experts experts;       // in place of gate_up and down
+  Linear gate_up, down;      // gate_up is the plain first projection where nothing is gated
+  Experts experts;           // in place of gate_up and down
+  RecurrentMixer recurrent;  // in place of all projections above, where config.recurrent has a kind
 };
 
 // What a layer needs besides its weights and input.
@@ -41,8 +43,12 @@ struct LayerContext {
 // x [T, ...] normalised over the last dimension, or x itself where the norm does not exist.
 at::Tensor apply_norm(const ModelConfig& config, const Norm& norm, const at::Tensor& x);
 
-// x [T, D] -> [T, D].
-at::Tensor layer_forward(const ModelConfig& config, const DecoderLayer& layer,
-                         const LayerContext& context, const at::Tensor& x, Attention& attention);
+// What flows from layer to layer: the residual stream [T, D] and, in RWKV-7 from the first layer
+// on, that layer's values [T, D].
+using Stream = std::vector<at::Tensor>;
+
+// The stream after a layer. A tensor that a layer only reads is left out of its result.
+Stream layer_forward(const ModelConfig& config, const DecoderLayer& layer,
+                     const LayerContext& context, const Stream& stream, Attention& attention);
 
 }  // namespace gradus

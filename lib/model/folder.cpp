@@ -234,6 +234,11 @@ void copy_text_files(const fs::path& from, const fs::path& to) {
   for (const char* name : kNames) {
     if (fs::exists(from / name)) write_file_atomic(to / name, read_file(from / name));
   }
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    const bool rwkv = name.starts_with("rwkv_vocab_") && name.ends_with(".txt");
+    if (rwkv) write_file_atomic(to / name, read_file(entry.path()));
+  }
 }
 
 }  // namespace gradus

@@ -23,16 +23,6 @@ Norm make_norm(const std::string& name, int64_t width, bool with_bias,
   return {at::empty({width}, options), with_bias ? at::empty({width}, options) : Tensor()};
 }
 
-Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
-                   const at::TensorOptions& options) {
-  Linear layer;
-  layer.parts = std::move(parts);
-  layer.in_features = in_features;
-  layer.weight = at::empty({layer.out_features(), in_features}, options);
-  if (with_bias) layer.bias = at::empty({layer.out_features()}, options);
-  return layer;
-}
-
 // The parts of one product under the names of the files, which may fuse them all into one.
 std::vector<LinearPart> make_parts(const std::string& prefix, const std::vector<std::string>& names,
                                    const std::vector<int64_t>& rows) {
@@ -95,8 +85,8 @@ void visit_layer(Layer& layer, const Visit& visit) {
   const auto visit_if_there = [&](auto& linear) {
     if (!linear.parts.empty()) visit(linear);
   };
-  visit(layer.qkv);
-  visit(layer.o);
+  visit_if_there(layer.qkv);
+  visit_if_there(layer.o);
   visit_if_there(layer.gate_up);
   visit_if_there(layer.down);
   for (size_t e = 0; e < layer.experts.gate_up.size(); ++e) {
@@ -106,6 +96,7 @@ void visit_layer(Layer& layer, const Visit& visit) {
   visit_if_there(layer.experts.shared_gate_up);
   visit_if_there(layer.experts.shared_down);
   visit_if_there(layer.experts.shared_gate);
+  visit_recurrent_linears(layer.recurrent, visit);
 }
 
 DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOptions& options) {
@@ -117,6 +108,10 @@ DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOpt
   layer.attention_post_norm = norm(c.names.attention_post_norm);
   layer.mlp_norm = norm(c.names.mlp_norm);
   layer.mlp_post_norm = norm(c.names.mlp_post_norm);
+  if (c.recurrent.kind != RecurrentKind::kNone) {
+    layer.recurrent = make_recurrent(c, index, options);
+    return layer;
+  }
   if (c.qk_norm != QkNorm::kNone) {
     const bool shared = c.qk_norm == QkNorm::kSharedHead;
     const auto width = [&](int64_t heads) { return c.head_dim * (shared ? 1 : heads); };
@@ -193,6 +188,11 @@ void add_layer(std::vector<NamedTensor>& list, const ModelConfig& c, const std::
   add_norm(list, prefix + c.names.mlp_norm, layer.mlp_norm);
   if (layer.experts.router.defined())
     add_tensor(list, prefix + c.names.router + ".weight", layer.experts.router);
+  if (c.recurrent.kind != RecurrentKind::kNone) {
+    visit_recurrent_vectors(c, layer.recurrent, [&](const std::string& name, const Tensor& tensor) {
+      add_tensor(list, prefix + name, tensor);
+    });
+  }
   visit_layer(layer, [&](const Linear& linear) {
     if (&linear != &layer.qkv && &linear != &layer.o) add_linear(list, linear);
   });
@@ -207,12 +207,16 @@ bool is_trained(const Linear& layer) {
            return is_trained(pair.a) || is_trained(pair.b) || is_trained(pair.magnitude);
          });
 }
-bool is_trained(const DecoderLayer& layer) {
+bool is_trained(const ModelConfig& c, const DecoderLayer& layer) {
   bool trained = is_trained(layer.attention_norm) || is_trained(layer.attention_post_norm) ||
                  is_trained(layer.mlp_norm) || is_trained(layer.mlp_post_norm) ||
                  is_trained(layer.q_norm) || is_trained(layer.k_norm) ||
                  is_trained(layer.experts.router);
   visit_layer(layer, [&](const Linear& linear) { trained = trained || is_trained(linear); });
+  if (c.recurrent.kind == RecurrentKind::kNone) return trained;
+  visit_recurrent_vectors(c, layer.recurrent, [&](const std::string&, const Tensor& tensor) {
+    trained = trained || is_trained(tensor);
+  });
   return trained;
 }
 
@@ -249,6 +253,8 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   embedding = at::empty({config_.vocab_size, config_.hidden_size}, options);
   if (config_.positions == Positions::kLearned)
     position_embedding = at::empty({config_.max_position_embeddings, config_.hidden_size}, options);
+  embedding_norm =
+      make_norm(config_.names.embedding_norm, config_.hidden_size, config_.norm_bias, options);
   final_norm = make_norm(config_.names.final_norm, config_.hidden_size, config_.norm_bias, options);
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
     layers_.push_back(make_layer(config_, i, options));
@@ -273,6 +279,7 @@ Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
                  ? at::scalar_tensor(scale, at::TensorOptions().dtype(dtype_)).item<double>()
                  : scale);
   }
+  if (embedding_norm.weight.defined()) x = apply_norm(config_, embedding_norm, x);
   if (!position_embedding.defined()) return x;
   check_learned_positions(positions, position_embedding.size(0));
   return x + at::embedding(position_embedding, positions);
@@ -302,16 +309,18 @@ void Transformer::untie_output() {
 Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                             Attention& attention) const {
   const std::vector<LayerContext> contexts = layer_contexts(positions);
-  Tensor x = embed(ids, positions);
+  Stream stream = {embed(ids, positions)};
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto layer = [this, i, &attention, context = contexts[i]](const Tensor& input) {
+    const auto layer = [this, i, &attention, context = contexts[i]](const Stream& input) {
       return layer_forward(config_, layers_[i], context, input, attention);
     };
     const bool recompute = activation_memory_ == ActivationMemory::kRecompute &&
-                           (x.requires_grad() || is_trained(layers_[i]));
-    x = recompute ? ops::checkpoint(layer, x) : layer(x);
+                           (stream[0].requires_grad() || is_trained(config_, layers_[i]));
+    Stream next = recompute ? ops::checkpoint(layer, stream) : layer(stream);
+    std::move(next.begin(), next.end(), stream.begin());
+    if (next.size() > stream.size()) stream = std::move(next);
   }
-  x = apply_norm(config_, final_norm, x);
+  const Tensor x = apply_norm(config_, final_norm, stream[0]);
   return config_.logits_scale == 1.0 ? x : x * config_.logits_scale;
 }
 
@@ -329,6 +338,7 @@ std::vector<NamedTensor> Transformer::named_tensors() const {
   std::vector<NamedTensor> list;
   add_tensor(list, config_.names.embedding + ".weight", embedding);
   add_tensor(list, config_.names.positions + ".weight", position_embedding);
+  if (embedding_norm.weight.defined()) add_norm(list, config_.names.embedding_norm, embedding_norm);
   for (size_t i = 0; i < layers_.size(); ++i)
     add_layer(list, config_, config_.names.layer(static_cast<int64_t>(i)), layers_[i]);
   add_norm(list, config_.names.final_norm, final_norm);
