@@ -13,6 +13,8 @@
 
 namespace gradus {
 
+struct LatentHeads;
+
 // What a recurrent layer carries from token to token: the input of its time mixing and of its
 // channel mixing for their token shifts, and the state of its recurrence.
 enum class RecurrentPart { kTimeShift, kChannelShift, kState };
@@ -24,6 +26,10 @@ class Attention {
   // -> [T, H, Dh]. Called once per layer, in order.
   virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const ops::AttentionOptions& options) = 0;
+  // The same for latent attention (model/latent.h), whose memory holds less -> [T, H, v_dim].
+  // Unless overridden: makes the heads' keys and values, and attends to those.
+  virtual at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
+                                   const ops::AttentionOptions& options);
   // The segments of this pass and where their pasts are. Called once per recurrent layer and part.
   virtual ops::SegmentStates past(int64_t layer, RecurrentPart part) = 0;
 };
