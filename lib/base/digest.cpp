@@ -116,7 +116,8 @@ bool is_model_content(std::string_view name) {
                                                               "quantize_config.json"};
   if (starts_with(name, ".")) return false;
   return among(name, kNames) || ends_with(name, ".safetensors") || ends_with(name, ".gguf") ||
-         ends_with(name, ".index.json") || starts_with(name, "chat_template");
+         ends_with(name, ".index.json") || starts_with(name, "chat_template") ||
+         (starts_with(name, "rwkv_vocab_") && ends_with(name, ".txt"));
 }
 
 bool is_model_folder(const fs::path& folder) {

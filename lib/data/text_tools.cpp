@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace gradus {
 namespace {
@@ -57,6 +58,21 @@ std::vector<ByteSpan> content_spans(const RenderedChat& chat) {
   return spans;
 }
 
+// A vocabulary whose name carries a version, and the tokens that its folder adds; or nothing.
+std::vector<FileDigest> rwkv_vocabulary(const fs::path& folder, DigestCache& cache) {
+  std::vector<FileDigest> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("rwkv_vocab_") && name.ends_with(".txt"))
+      found.push_back({name, cache.file(entry.path())});
+  }
+  const Json config = found.empty() ? Json() : read_if_there(folder / "tokenizer_config.json");
+  if (config.is_object() && config.contains("added_tokens_decoder"))
+    found.push_back({"added_tokens_decoder", sha256_hex(config.at("added_tokens_decoder").dump())});
+  return found;
+}
+
 }  // namespace
 
 TextTools load_text_tools(const fs::path& model_folder) {
@@ -82,6 +98,7 @@ std::string tokenizer_digest(const fs::path& model_folder, DigestCache& cache) {
     if (fs::is_regular_file(model_folder / name, ignored))
       found.push_back({name, cache.file(model_folder / name)});
   }
+  for (FileDigest& file : rwkv_vocabulary(model_folder, cache)) found.push_back(std::move(file));
   return found.empty() ? "" : list_digest(found);
 }
 

@@ -365,8 +365,8 @@ Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
     const bool recompute = activation_memory_ == ActivationMemory::kRecompute &&
                            (stream[0].requires_grad() || is_trained(config_, layers_[i]));
     Stream next = recompute ? ops::checkpoint(layer, stream) : layer(stream);
+    stream.resize(std::max(stream.size(), next.size()));
     std::move(next.begin(), next.end(), stream.begin());
-    if (next.size() > stream.size()) stream = std::move(next);
   }
   const Tensor x = apply_norm(config_, final_norm, stream[0]);
   return config_.logits_scale == 1.0 ? x : x * config_.logits_scale;

@@ -186,7 +186,9 @@ def make(name, folder, seed=0):
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # larger than the usual 0.02, so that errors show
-            if parameter.dim() > 1 and parameter.std() > 0:
+            if parameter.dim() == 2 and 0 < parameter.std() < 1e-3:  # RWKV's embeddings, then normed
+                parameter.copy_(torch.randn_like(parameter))
+            elif parameter.dim() > 1 and parameter.std() > 0:
                 parameter.mul_(4)
             else:
                 parameter.add_(0.1 * torch.randn_like(parameter))

@@ -10,6 +10,7 @@
 #include "data/text_tools.h"
 #include "store/inspect/contents.h"
 #include "store/inspect/parts.h"
+#include "store/inspect/state_size.h"
 #include "store/licence.h"
 #include "store/walk.h"
 
@@ -213,6 +214,7 @@ Json inspect_model(const fs::path& path, DigestCache& digests) {
                  {"quantization", quantization_of(contents)},
                  {"memory", weight_memory(contents)},
                  {"kv_cache_bytes_per_1000_tokens", kv_cache_bytes_per_1000_tokens(contents)},
+                 {"state_bytes", state_bytes(contents)},
                  {"shape", shape_of(contents)},
                  {"tokenizer", gguf ? gguf_tokenizer(contents.metadata) : tokenizer_of(path)},
                  {"chat_template", template_of(contents)},

@@ -92,7 +92,8 @@ std::string part_of(const std::string& tensor) {
   const std::string& name = tensor;
   if (contains(name, "lora_")) return "adapter";
   if (contains_any(name, kQuantisation) || contains(name, "quant_map")) return "quantisation";
-  if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm"))
+  if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm") ||
+      contains(name, ".ln1.") || contains(name, ".ln2."))
     return "norms";
   if (name.starts_with("lm_head") || name.starts_with("output.") || contains(name, "embed_out") ||
       name.starts_with("head.") || contains(name, "output_layer"))

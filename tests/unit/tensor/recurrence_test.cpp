@@ -2,6 +2,7 @@
 // The recurrences' kernels, their gradients and their states against the plain compositions.
 #include "tensor/recurrence.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
