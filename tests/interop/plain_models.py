@@ -333,6 +333,7 @@ class PlainModel:
         self.json, (outside, layers, layer), self.run = MODELS[name]
         self.embedding = next(iter(outside)) + ".weight"
         self.config = types.SimpleNamespace(vocab_size=V)
+        self.dtype = torch.float32
         shapes = {**outside, **{f"{layers}{i}.{k}": v for i in range(L) for k, v in layer.items()}}
         torch.manual_seed(seed)
         self.weights = {}
@@ -348,9 +349,14 @@ class PlainModel:
     def named_parameters(self):
         return self.weights.items()
 
+    def to(self, dtype):
+        self.dtype = dtype
+        return self
+
     def __call__(self, ids):
-        x = self.weights[self.embedding][ids]
-        return types.SimpleNamespace(logits=self.run(self.weights, x))
+        x = self.weights[self.embedding][ids].to(self.dtype)
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            return types.SimpleNamespace(logits=self.run(self.weights, x))
 
     def save_pretrained(self, folder):
         folder.mkdir(parents=True)
