@@ -131,7 +131,8 @@ def low_rank(w, name, x, activation=lambda y: y):
 
 
 def goose(r, decay, k, v, removal, rate):
-    """Equations 14 to 16 of the paper, all [B, T, H, Dh]; the state has values by keys."""
+    """Equations 14 to 16 of the paper, all [B, T, H, Dh], in fp32; the state has values by keys."""
+    r, decay, k, v, removal, rate = (y.float() for y in (r, decay, k, v, removal, rate))
     state, outputs = torch.zeros(*r.shape[:1], r.shape[2], r.shape[3], r.shape[3]), []
     for t in range(r.shape[1]):
         transition = torch.diag_embed(decay[:, t]) - torch.einsum("bhi,bhj->bhij", removal[:, t], removal[:, t] * rate[:, t])
@@ -141,6 +142,7 @@ def goose(r, decay, k, v, removal, rate):
 
 
 def rwkv7(w, x, width):
+    w = {name: values.to(x.dtype) for name, values in w.items()}
     x, first_value = layer_norm(w, "model.layers.0.pre_norm", x), None
     for i in range(L):
         p, a = f"model.layers.{i}.", f"model.layers.{i}.attn."
@@ -154,7 +156,8 @@ def rwkv7(w, x, width):
         removal = torch.nn.functional.normalize((k * w[a + "k_k"]).unflatten(-1, (-1, width)), dim=-1)
         k = k + k * (rate - 1) * w[a + "k_a"]
         r, decay, k, v, rate = (y.unflatten(-1, (-1, width)) for y in (r, decay, k, v, rate))
-        mixed = goose(r, decay, k, v, removal, rate)
+        with torch.autocast("cpu", enabled=False):
+            mixed = goose(r, decay, k, v, removal, rate).to(x.dtype)
         mixed = torch.nn.functional.group_norm(
             mixed.flatten(0, 1).flatten(1), D // width, w[a + "g_norm.weight"], w[a + "g_norm.bias"], EPS * width
         ).view_as(x)
