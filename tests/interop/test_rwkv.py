@@ -148,6 +148,7 @@ def test_perplexity_and_choices_are_those_of_plain_passes(gradus, tmp_path, name
         "out": str(tmp_path / "out"),
         "dtype": "float32",
         "batch_tokens": 150,
+        "speed": {"prompt_tokens": 8, "new_tokens": 4, "repeats": 1},
         "tasks": [
             {"name": "ppl", "data": str(texts), "context_length": 200, "perplexity": {}},
             {"name": "choose", "data": str(tmp_path / "questions.jsonl"), "context_length": 200,
