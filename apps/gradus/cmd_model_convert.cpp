@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "commands.h"
-#include "model/gguf_export.h"
+#include "model/gguf/export.h"
 #include "store/lineage.h"
 
 namespace gradus {

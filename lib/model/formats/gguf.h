@@ -4,7 +4,7 @@
 // anything is allocated, in checked 64-bit arithmetic, in this one place.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 // Non-goals here: writing (gguf_write.h), big-endian files, and running a GGUF file as it is (it is
-// imported to a Hugging Face folder, gguf_import.h).
+// imported to a Hugging Face folder, model/gguf/import.h).
 #pragma once
 
 #include <cstddef>
@@ -76,6 +76,7 @@ class GgufFile {
   const Json& metadata() const { return image_.metadata; }  // of the first part
   const std::vector<GgufTensor>& tensors() const { return image_.tensors; }
   const GgufTensor* find(const std::string& name) const;  // nullptr when absent
+  const GgufImage& image() const { return image_; }       // the tensors of all parts
   const fs::path& path() const { return files_.front()->path(); }
   std::vector<fs::path> paths() const;  // of all parts
 
