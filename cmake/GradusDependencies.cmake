@@ -1,6 +1,5 @@
 # Every third-party library, as one interface target per use. Third-party headers are SYSTEM.
 find_package(Threads REQUIRED)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(OpenSSL REQUIRED)
 find_package(CURL REQUIRED)
 find_package(ZLIB REQUIRED)
@@ -28,5 +27,6 @@ get_filename_component(TORCH_LIBRARY_DIR ${TORCH_CPU_LIBRARY} DIRECTORY)
 add_library(gradus_torch INTERFACE)
 target_include_directories(gradus_torch SYSTEM INTERFACE
   ${TORCH_INCLUDE} ${TORCH_INCLUDE}/torch/csrc/api/include)
-target_link_libraries(gradus_torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY} OpenMP::OpenMP_CXX)
-target_link_options(gradus_torch INTERFACE -Wl,--allow-shlib-undefined)
+target_compile_options(gradus_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_link_libraries(gradus_torch INTERFACE ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
+target_link_options(gradus_torch INTERFACE -fopenmp -Wl,--allow-shlib-undefined)

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "model/latent.h"
 #include "tensor/views.h"
 
 namespace gradus {
@@ -32,11 +33,14 @@ KvCache::KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dt
                  c10::Device device)
     : shape_(shape) {
   const auto options = at::TensorOptions().dtype(dtype).device(device);
-  const std::vector<int64_t> sizes{shape.slots, config.num_key_value_heads, shape.capacity,
-                                   config.head_dim};
+  const LatentConfig& latent = config.latent;
+  const bool latents = latent.kv_rank > 0;
+  const std::vector<int64_t> sizes{shape.slots, latents ? 1 : config.num_key_value_heads,
+                                   shape.capacity,
+                                   latents ? latent.kv_rank + latent.rope_dim : config.head_dim};
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     keys_.push_back(at::empty(sizes, options));
-    values_.push_back(at::empty(sizes, options));
+    if (!latents) values_.push_back(at::empty(sizes, options));
   }
 }
 
@@ -56,7 +60,9 @@ float* KvCache::workspace(int64_t floats) {
 
 int64_t KvCache::bytes() const {
   int64_t total = 0;
-  for (const at::Tensor& layer : keys_) total += 2 * static_cast<int64_t>(layer.nbytes());
+  for (const auto* tensors : {&keys_, &values_}) {
+    for (const at::Tensor& layer : *tensors) total += static_cast<int64_t>(layer.nbytes());
+  }
   return total;
 }
 
@@ -172,6 +178,28 @@ at::Tensor CachedAttention::attend(int64_t layer, const at::Tensor& q, const at:
     if (kernel && segments_[i].count == 1) continue;
     out.narrow(0, starts_[i], segments_[i].count)
         .copy_(attend_segment(i, layer, {queries, k, v}, options));
+  }
+  return out;
+}
+
+// A prompt makes the heads' keys and values, which costs less for many queries; what follows it
+// attends to the latents.
+at::Tensor CachedAttention::attend_latent(int64_t layer, const LatentHeads& heads,
+                                          const ops::AttentionOptions& options) {
+  store(heads.latents.unsqueeze(1), cache_.keys(layer));
+  const LatentConfig& sizes = heads.sizes;
+  at::Tensor out = at::empty({heads.q.size(0), heads.q.size(1), sizes.v_dim}, heads.q.options());
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const auto [slot, past, count] = segments_[i];
+    const LatentHeads rows = heads.rows(starts_[i], count);
+    at::Tensor to = out.narrow(0, starts_[i], count);
+    if (past == 0) {
+      to.copy_(PackedAttention({0, count}).attend_latent(layer, rows, options));
+      continue;
+    }
+    const at::Tensor keys = cache_.keys(layer, slot)[0].narrow(0, 0, past + count);
+    to.copy_(values_of_latents(
+        rows, ops::shared_attention(queries_of_latents(rows), keys, sizes.kv_rank, options)));
   }
   return out;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys and values of running sequences. A slot holds one sequence; all memory is taken at once and
 // nothing is copied or grown while tokens are added. Layout per layer: [slots, Hkv, capacity, Dh],
-// so that a head's keys are one stream for the decode kernel.
+// so that a head's keys are one stream for the decode kernel. Latent attention keeps one vector per
+// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim].
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -26,7 +27,7 @@ class KvCache {
  public:
   KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dtype, c10::Device device);
 
-  // Keys or values of all slots, [slots, Hkv, capacity, Dh].
+  // Keys or values of all slots, [slots, Hkv, capacity, Dh]; latents are keys without values.
   const at::Tensor& keys(int64_t layer) const { return keys_[static_cast<size_t>(layer)]; }
   const at::Tensor& values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
   // Keys or values of one slot, [Hkv, capacity, Dh]; a view.
@@ -43,7 +44,7 @@ class KvCache {
 
  private:
   CacheShape shape_;
-  std::vector<at::Tensor> keys_, values_;  // per layer
+  std::vector<at::Tensor> keys_, values_;  // per layer; no values where latents are kept
   at::Tensor workspace_;
 };
 
@@ -61,6 +62,8 @@ class CachedAttention : public Attention {
   CachedAttention(KvCache& cache, std::vector<CachedSegment> segments);
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
+  at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
+                           const ops::AttentionOptions& options) override;
 
  private:
   void store(const at::Tensor& fresh, const at::Tensor& memory);

@@ -12,6 +12,8 @@
 
 namespace gradus {
 
+struct LatentHeads;
+
 class Attention {
  public:
   virtual ~Attention() = default;
@@ -19,6 +21,10 @@ class Attention {
   // -> [T, H, Dh]. Called once per layer, in order.
   virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
                             const at::Tensor& v, const ops::AttentionOptions& options) = 0;
+  // The same for latent attention (model/latent.h), whose memory holds less -> [T, H, v_dim].
+  // Unless overridden: makes the heads' keys and values, and attends to those.
+  virtual at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
+                                   const ops::AttentionOptions& options);
 };
 
 // Every segment attends to itself only, causally; nothing is kept.

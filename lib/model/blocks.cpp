@@ -13,6 +13,9 @@
 #include <ATen/ops/topk.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <limits>
+
+#include "model/latent.h"
 #include "tensor/ops.h"
 
 namespace gradus {
@@ -65,10 +68,8 @@ Tensor attention_block(const ModelConfig& c, const DecoderLayer& layer, const La
   q = head_norm(c, layer.q_norm, q);
   k = head_norm(c, layer.k_norm, k);
   if (context.rotary.cos.defined()) {
-    const auto pairs =
-        context.interleaved ? ops::RotaryPairs::kAdjacent : ops::RotaryPairs::kHalves;
-    q = ops::rotary(q, context.rotary.cos, context.rotary.sin, pairs);
-    k = ops::rotary(k, context.rotary.cos, context.rotary.sin, pairs);
+    q = rotated(context, q);
+    k = rotated(context, k);
   }
   const ops::AttentionOptions options{.scale = c.attention_scale,
                                       .window = c.layer_window[static_cast<size_t>(context.index)],
@@ -86,6 +87,38 @@ Tensor feed_forward(const ModelConfig& c, const Linear& gate_up, const Linear& d
                               : ops::activate(inner, c.activation));
 }
 
+Tensor router_scores(const ModelConfig& c, const Tensor& router, const Tensor& x) {
+  const Tensor logits = c.moe.router_in_float
+                            ? ops::linear(x.to(at::kFloat), router.to(at::kFloat), {})
+                            : ops::linear(x, router, {});
+  return c.moe.score == RouterScore::kSigmoid ? at::sigmoid(logits.to(at::kFloat))
+                                              : at::softmax(logits, -1, at::kFloat);
+}
+
+// The scores [T, E] with those outside the best groups pushed below all others.
+Tensor only_best_groups(const MoeConfig& moe, const Tensor& scores) {
+  if (moe.groups == 0) return scores;
+  const Tensor grouped = scores.unflatten(1, {moe.groups, moe.experts / moe.groups});
+  const Tensor best = std::get<0>(at::topk(grouped, moe.group_best, -1)).sum(-1);  // [T, groups]
+  const Tensor chosen = std::get<1>(at::topk(best, moe.groups_per_token, -1));
+  const Tensor visible = at::zeros_like(best, at::kBool).scatter(1, chosen, true);
+  constexpr double kNever = -std::numeric_limits<double>::infinity();
+  return grouped.masked_fill(visible.logical_not().unsqueeze(-1), kNever).flatten(1);
+}
+
+struct Route {
+  Tensor weights, chosen;  // [T, K], fp32 and int64
+};
+Route route(const ModelConfig& c, const Experts& experts, const Tensor& x) {
+  const Tensor scores = router_scores(c, experts.router, x);
+  const Tensor liked = experts.router_bias.defined() ? scores + experts.router_bias : scores;
+  const Tensor chosen =
+      std::get<1>(at::topk(only_best_groups(c.moe, liked.detach()), c.moe.experts_per_token, -1));
+  Tensor weights = scores.gather(1, chosen);
+  if (c.moe.normalised) weights = weights / weights.sum(-1, true);
+  return {c.moe.scale == 1.0 ? weights : weights * c.moe.scale, chosen};
+}
+
 // The tokens of each expert, as places in the flat choices [T · K] on the CPU.
 std::vector<std::vector<int64_t>> places_by_expert(const Tensor& chosen, int64_t experts) {
   const Tensor host = chosen.to(at::kCPU).contiguous();
@@ -97,9 +130,7 @@ std::vector<std::vector<int64_t>> places_by_expert(const Tensor& chosen, int64_t
 
 Tensor experts_block(const ModelConfig& c, const Experts& experts, const Tensor& x) {
   const int64_t K = c.moe.experts_per_token;
-  const Tensor scores = at::softmax(ops::linear(x, experts.router, {}), -1, at::kFloat);
-  auto [weights, chosen] = at::topk(scores, K, -1);  // [T, K]
-  if (c.moe.normalised) weights = weights / weights.sum(-1, true);
+  const auto [weights, chosen] = route(c, experts, x);
   const Tensor flat_weights = weights.to(x.scalar_type()).flatten();
   std::vector<Tensor> outputs, rows;
   const auto places = places_by_expert(chosen, c.moe.experts);
@@ -111,11 +142,11 @@ Tensor experts_block(const ModelConfig& c, const Experts& experts, const Tensor&
         feed_forward(c, experts.gate_up[e], experts.down[e], x.index_select(0, rows.back()));
     outputs.push_back(y * flat_weights.index_select(0, place).unsqueeze(1));
   }
-  Tensor sum = at::zeros_like(x).index_add(0, at::cat(rows, 0), at::cat(outputs, 0));
-  if (!experts.shared_down.parts.empty())
-    sum = sum + feed_forward(c, experts.shared_gate_up, experts.shared_down, x) *
-                    at::sigmoid(experts.shared_gate.forward(x));
-  return sum;
+  const Tensor sum = at::zeros_like(x).index_add(0, at::cat(rows, 0), at::cat(outputs, 0));
+  if (experts.shared_down.parts.empty()) return sum;
+  const Tensor shared = feed_forward(c, experts.shared_gate_up, experts.shared_down, x);
+  if (experts.shared_gate.parts.empty()) return sum + shared;
+  return sum + shared * at::sigmoid(experts.shared_gate.forward(x));
 }
 
 Tensor mlp_block(const ModelConfig& c, const DecoderLayer& layer, const Tensor& x) {
@@ -128,6 +159,11 @@ Tensor add(const ModelConfig& c, const Tensor& x, const Tensor& update) {
 }
 
 }  // namespace
+
+Tensor rotated(const LayerContext& context, const Tensor& x) {
+  const auto pairs = context.interleaved ? ops::RotaryPairs::kAdjacent : ops::RotaryPairs::kHalves;
+  return ops::rotary(x, context.rotary.cos, context.rotary.sin, pairs);
+}
 
 Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
   if (!norm.weight.defined()) return x;
@@ -145,8 +181,9 @@ Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
 Tensor layer_forward(const ModelConfig& c, const DecoderLayer& layer, const LayerContext& context,
                      const Tensor& x, Attention& attention) {
   const Tensor normed = apply_norm(c, layer.attention_norm, x);
-  const Tensor mixed = apply_norm(c, layer.attention_post_norm,
-                                  attention_block(c, layer, context, normed, attention));
+  const auto block = c.latent.kv_rank > 0 ? latent_attention_block : attention_block;
+  const Tensor mixed =
+      apply_norm(c, layer.attention_post_norm, block(c, layer, context, normed, attention));
   if (c.residual == Residual::kParallel) {
     const Tensor input =
         layer.mlp_norm.weight.defined() ? apply_norm(c, layer.mlp_norm, x) : normed;

@@ -18,14 +18,16 @@ struct Norm {
 // The router and the experts of a layer that has any.
 struct Experts {
   at::Tensor router;                  // [E, D]; undefined: the layer has none
+  at::Tensor router_bias;             // [E] fp32, or undefined
   std::vector<Linear> gate_up, down;  // per expert
   Linear shared_gate_up, shared_down, shared_gate;
 };
 
 struct DecoderLayer {
   Norm attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;  // [D]
-  Norm q_norm, k_norm;  // [Dh]; [heads · Dh] for QkNorm::kEachHead and kFull
-  Linear qkv, o;
+  Norm q_norm, k_norm;   // [Dh]; [heads · Dh] for QkNorm::kEachHead and kFull; the latents' widths
+  Linear qkv, o;         // with LatentConfig qkv makes the queries, or their latent, and the keys'
+  Linear q_up, kv_up;    // LatentConfig: from the latents to the heads
   Linear gate_up, down;  // gate_up is the plain first projection where nothing is gated
   Experts experts;       // in place of gate_up and down
 };
@@ -40,6 +42,9 @@ struct LayerContext {
 
 // x [T, ...] normalised over the last dimension, or x itself where the norm does not exist.
 at::Tensor apply_norm(const ModelConfig& config, const Norm& norm, const at::Tensor& x);
+
+// x [T, heads, R] rotated by the layer's angles, over all of R or its first numbers.
+at::Tensor rotated(const LayerContext& context, const at::Tensor& x);
 
 // x [T, D] -> [T, D].
 at::Tensor layer_forward(const ModelConfig& config, const DecoderLayer& layer,

@@ -47,7 +47,19 @@ void check_heads(const ModelConfig& config, const std::string& where) {
 
 // Number is int64_t, or double where the product may not fit.
 template <class Number>
+Number latent_parameters(const ModelConfig& c) {
+  const auto D = static_cast<Number>(c.hidden_size), H = static_cast<Number>(c.num_attention_heads),
+             Dh = static_cast<Number>(c.head_dim), v_dim = static_cast<Number>(c.latent.v_dim);
+  const auto q_rank = static_cast<Number>(c.latent.q_rank),
+             kv_rank = static_cast<Number>(c.latent.kv_rank);
+  const Number queries = c.latent.q_rank > 0 ? q_rank * (D + H * Dh) : D * H * Dh;
+  return queries + D * (kv_rank + static_cast<Number>(c.latent.rope_dim)) +
+         kv_rank * H * (static_cast<Number>(c.latent.nope_dim) + v_dim) + H * v_dim * D;
+}
+
+template <class Number>
 Number attention_parameters(const ModelConfig& c) {
+  if (c.latent.kv_rank > 0) return latent_parameters<Number>(c);
   const auto heads = static_cast<Number>(2 * c.num_attention_heads + 2 * c.num_key_value_heads);
   return static_cast<Number>(c.hidden_size) * static_cast<Number>(c.head_dim) * heads;
 }
@@ -59,7 +71,8 @@ Number mlp_parameters(const ModelConfig& c, bool sparse, int64_t experts) {
   if (!sparse) return (c.gated ? 3 : 2) * D * static_cast<Number>(c.intermediate_size);
   const auto shared = static_cast<Number>(c.moe.shared_intermediate_size);
   return 3 * D * static_cast<Number>(c.moe.intermediate_size) * static_cast<Number>(experts) +
-         D * static_cast<Number>(c.moe.experts) + (shared > 0 ? 3 * D * shared + D : 0);
+         D * static_cast<Number>(c.moe.experts) + 3 * D * shared +
+         (shared > 0 && !c.names.shared_gate.empty() ? D : 0);
 }
 
 // The matrices of all layers.
@@ -100,12 +113,15 @@ int64_t qk_norm_parameters(const ModelConfig& c) {
 }
 
 int64_t layer_vector_parameters(const ModelConfig& c) {
-  int64_t count = qk_norm_parameters(c);
+  int64_t count = qk_norm_parameters(c) + c.latent.q_rank + c.latent.kv_rank;
   const TensorNames& n = c.names;
   for (const auto* name :
        {&n.attention_norm, &n.attention_post_norm, &n.mlp_norm, &n.mlp_post_norm})
     count += name->empty() ? 0 : c.hidden_size * (c.norm_bias ? 2 : 1);
-  if (c.qkv_bias) count += c.head_dim * (c.num_attention_heads + 2 * c.num_key_value_heads);
+  if (c.qkv_bias && c.latent.kv_rank > 0)
+    count += c.latent.q_rank + c.latent.kv_rank + c.latent.rope_dim;
+  else if (c.qkv_bias)
+    count += c.head_dim * (c.num_attention_heads + 2 * c.num_key_value_heads);
   if (c.o_bias) count += c.hidden_size;
   if (c.mlp_bias) count += (c.gated ? 2 : 1) * c.intermediate_size + c.hidden_size;
   return count;
@@ -167,6 +183,9 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
     json[config.keys.mlp_only_layers] = dense;
     json["decoder_sparse_step"] = 1;
   }
+  if (!config.keys.dense_layers.empty())
+    json[config.keys.dense_layers] =
+        std::count(config.layer_moe.begin(), config.layer_moe.end(), 0);
   return json;
 }
 
@@ -175,6 +194,8 @@ int64_t parameter_count(const ModelConfig& c) {
   outside += c.hidden_size * (c.norm_bias ? 2 : 1);
   if (c.output_bias) outside += c.vocab_size;
   if (c.positions == Positions::kLearned) outside += c.max_position_embeddings * c.hidden_size;
+  if (!c.names.router_bias.empty())
+    outside += c.moe.experts * std::count(c.layer_moe.begin(), c.layer_moe.end(), 1);
   return layers_matmul_parameters<int64_t>(c, c.moe.experts) +
          c.num_hidden_layers * layer_vector_parameters(c) + outside;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -51,14 +52,31 @@ struct AlibiConfig {
   bool in_bfloat16 = false;  // slopes, positions and their products are rounded to bf16 (falcon)
 };
 
+enum class RouterScore { kSoftmax, kSigmoid };
+
 // Mixture of experts (Shazeer et al. 2017): a token goes through the experts that its router likes
-// best, weighted by the softmax of the router's scores, and through a shared one if there is one.
+// best, weighted by its scores, and through a shared one if there is one.
 struct MoeConfig {
   int64_t experts = 0;                   // E
   int64_t experts_per_token = 0;         // K
   int64_t intermediate_size = 0;         // of one expert
   int64_t shared_intermediate_size = 0;  // 0: no shared expert
   bool normalised = true;                // the weights of the chosen experts add up to 1
+  double scale = 1.0;                    // of the weights
+  RouterScore score = RouterScore::kSoftmax;
+  bool router_in_float = false;  // whatever the model's dtype
+  // Experts in groups of equal size, of which a token's are those with the largest sums of the
+  // best `group_best` scores (DeepSeek-V2); 0: no groups.
+  int64_t groups = 0, groups_per_token = 0, group_best = 1;
+};
+
+// Multi-head latent attention (DeepSeek-V2, 2024): keys and values are made from a narrow latent
+// vector; one rotated part of the keys is shared by all heads.
+struct LatentConfig {
+  int64_t kv_rank = 0;                 // 0: plain attention
+  int64_t q_rank = 0;                  // 0: queries are made directly
+  int64_t nope_dim = 0, rope_dim = 0;  // of queries and keys; together head_dim
+  int64_t v_dim = 0;                   // of values; at most head_dim
 };
 
 // Tensor names without ".weight" or ".bias". A norm without a name does not exist.
@@ -74,10 +92,12 @@ struct TensorNames {
   std::string q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm";
   std::vector<std::string> qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
   std::string o = "self_attn.o_proj";
-  std::vector<std::string> gate_up = {"mlp.gate_proj", "mlp.up_proj"};  // one, where files fuse
+  std::string q_up = "self_attn.q_b_proj", kv_up = "self_attn.kv_b_proj";  // LatentConfig
+  std::vector<std::string> gate_up = {"mlp.gate_proj", "mlp.up_proj"};     // one, where files fuse
   std::string down = "mlp.down_proj";
   // In a layer with experts; those of one expert stand behind experts + its number + ".":
   std::string router = "mlp.gate", experts = "mlp.experts.";
+  std::string router_bias = {};  // full name: added to the scores when experts are chosen
   std::vector<std::string> expert_gate_up = {"gate_proj", "up_proj"};
   std::string expert_down = "down_proj";
   std::vector<std::string> shared_gate_up = {"mlp.shared_expert.gate_proj",
@@ -85,8 +105,10 @@ struct TensorNames {
   std::string shared_down = "mlp.shared_expert.down_proj";
   std::string shared_gate = "mlp.shared_expert_gate";
   // Of the files:
-  std::string optional_prefix = {};                // left out of all names by some files
+  // Beginnings of names that some files have in place of others: {"transformer.", ""}.
+  std::vector<std::pair<std::string, std::string>> other_prefixes = {};
   std::vector<std::string> ignored_suffixes = {};  // buffers that old files hold beside the weights
+  std::vector<std::string> ignored_prefixes = {};  // parts of the files that are no part of this
 
   std::string layer(int64_t index) const { return layers + std::to_string(index) + "."; }
 };
@@ -97,6 +119,7 @@ struct ConfigKeys {
   std::string vocab_size = "vocab_size";
   std::string no_rope_layers = {};   // of families where layers may not rotate
   std::string mlp_only_layers = {};  // of families where some layers may have no experts
+  std::string dense_layers = {};     // of families where the first layers have no experts
 };
 
 struct ModelConfig {
@@ -121,6 +144,7 @@ struct ModelConfig {
   std::vector<int64_t> layer_rope;  // per layer: index into ropes, -1 for no rotation
   AlibiConfig alibi;
 
+  LatentConfig latent;
   QkNorm qk_norm = QkNorm::kNone;
   bool qk_norm_bias = false;
   QkvLayout qkv_layout = QkvLayout::kBlocks;
@@ -143,10 +167,12 @@ struct ModelConfig {
   double logits_scale = 1.0;
   double logits_softcap = 0.0;  // as attention_softcap
   bool output_bias = false;
+  bool output_normalised = false;   // rows of the output projection count by direction (Baichuan 2)
   bool transposed_weights = false;  // files hold projections as [K, N] (gpt2)
 
   TensorNames names;
   ConfigKeys keys;
+  int64_t longest_sequence = 0;  // beyond it this version cannot compute the model; 0: no bound
   std::vector<int64_t> eos_token_ids;
   std::optional<int64_t> bos_token_id;
 

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/copy_weights.h"
 #include "model/load_quantized.h"
 #include "model/quantization_config.h"
@@ -43,6 +44,17 @@ class Problems {
   std::vector<std::string> lines_;
 };
 
+bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return name.starts_with(prefix); });
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += cat(list.empty() ? "" : ", ", name, "*");
+  return list;
+}
+
 bool is_known_extra(const std::string& name, const ModelConfig& config) {
   const std::vector<std::string>& buffers = config.names.ignored_suffixes;
   const bool is_buffer = std::any_of(buffers.begin(), buffers.end(),
@@ -55,13 +67,8 @@ bool is_known_extra(const std::string& name, const ModelConfig& config) {
 // Takes tensors out of a folder by name, checking shapes and that everything is taken.
 class Reader {
  public:
-  Reader(const fs::path& folder, const TensorNames& names) : folder_(folder), files_(folder) {
-    const std::string& prefix = names.optional_prefix;
-    const std::string embedding = names.embedding + ".weight";
-    if (!prefix.empty() && !files_.contains(embedding) && embedding.starts_with(prefix) &&
-        files_.contains(embedding.substr(prefix.size())))
-      left_out_ = prefix;
-  }
+  Reader(const fs::path& folder, const TensorNames& names)
+      : folder_(folder), files_(folder), names_(names) {}
 
   bool contains(const std::string& name) const { return files_.contains(stored_name(name)); }
 
@@ -87,11 +94,19 @@ class Reader {
   }
 
   void finish(const ModelConfig& config) {
+    size_t left_out = 0;
     for (const std::string& name : files_.names()) {
-      if (!taken_.contains(name) && !is_known_extra(name, config))
-        problems_.add(name + ": unexpected");
+      if (taken_.contains(name) || is_known_extra(name, config)) continue;
+      if (starts_with_any(name, names_.ignored_prefixes)) {
+        ++left_out;
+        continue;
+      }
+      problems_.add(name + ": unexpected");
     }
     problems_.raise_if_any(folder_);
+    if (left_out > 0)
+      log_info("model", cat(left_out, " tensors are left out: they are no part of the ",
+                            "language model (", listed(names_.ignored_prefixes), ")"));
   }
 
   // config.json decides what is allocated; it must not ask for more than the files can fill.
@@ -109,13 +124,20 @@ class Reader {
   std::string place(const std::string& name) const { return files_.place(stored_name(name)); }
 
  private:
+  // The name as it is, or as the files have it.
   std::string stored_name(const std::string& name) const {
-    return !left_out_.empty() && name.starts_with(left_out_) ? name.substr(left_out_.size()) : name;
+    if (files_.contains(name)) return name;
+    for (const auto& [usual, other] : names_.other_prefixes) {
+      if (!name.starts_with(usual)) continue;
+      const std::string renamed = other + name.substr(usual.size());
+      if (files_.contains(renamed)) return renamed;
+    }
+    return name;
   }
 
   fs::path folder_;
-  std::string left_out_;  // prefix that the files do without
   SafetensorsFolder files_;
+  TensorNames names_;
   std::set<std::string> taken_;
   Problems problems_;
 };
@@ -211,7 +233,8 @@ void save_model(const fs::path& folder, const Transformer& model,
   std::vector<at::Tensor> keep;
   std::vector<TensorToWrite> tensors;
   for (const NamedTensor& named : model.named_tensors()) {
-    keep.push_back(named.tensor.to(at::kCPU, stored).contiguous());
+    const c10::ScalarType to = named.is_buffer ? named.tensor.scalar_type() : stored;
+    keep.push_back(named.tensor.to(at::kCPU, to).contiguous());
     check_finite(keep.back(), named.name);
     tensors.push_back(tensor_to_write(named.name, keep.back()));
   }

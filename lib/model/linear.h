@@ -29,6 +29,7 @@ struct Linear {
   std::shared_ptr<const QuantizedWeight> quantized;
   std::vector<LoraPair> lora;        // empty, or one per part (undefined tensors where not adapted)
   bool transposed_in_files = false;  // files hold the parts as [K, rows]
+  bool kept_dense = false;           // its weight is also used in parts: never run quantised
 
   int64_t out_features() const;
   int64_t first_row(size_t part) const;

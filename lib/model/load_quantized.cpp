@@ -137,7 +137,7 @@ void QuantizedLoader::build_layer(const Pending& pending) {
     weights.back() =
         read_projection(config_, part.stored, part.rows, pending.layer->in_features, place(part));
   }
-  if (run_as_one(weights))
+  if (run_as_one(weights) && !pending.layer->kept_dense)
     set_quantised(pending, weights);
   else
     fill_dense(pending, weights);

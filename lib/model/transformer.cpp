@@ -2,8 +2,10 @@
 #include "model/transformer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/scalar_tensor.h>
 
 #include <algorithm>
@@ -57,6 +59,8 @@ Experts make_experts(const ModelConfig& c, const std::string& prefix,
   const TensorNames& n = c.names;
   const auto count = static_cast<size_t>(c.moe.experts);
   experts.router = at::empty({c.moe.experts, c.hidden_size}, options);
+  if (!n.router_bias.empty())
+    experts.router_bias = at::empty({c.moe.experts}, options.dtype(at::kFloat));
   experts.gate_up.resize(count);
   experts.down.resize(count);
   TensorNames one, shared;
@@ -68,18 +72,48 @@ Experts make_experts(const ModelConfig& c, const std::string& prefix,
   if (c.moe.shared_intermediate_size == 0) return experts;
   make_mlp(c, prefix, shared, c.moe.shared_intermediate_size, options,
            {&experts.shared_gate_up, &experts.shared_down});
+  if (n.shared_gate.empty()) return experts;
   experts.shared_gate = make_linear({{prefix + n.shared_gate, 1}}, c.hidden_size, false, options);
   return experts;
 }
 
-void make_projections(const ModelConfig& c, int64_t index, const at::TensorOptions& options,
-                      DecoderLayer& layer) {
-  const std::string prefix = c.names.layer(index);
+void make_latent_attention(const ModelConfig& c, const std::string& prefix,
+                           const at::TensorOptions& options, DecoderLayer& layer) {
+  const LatentConfig& l = c.latent;
+  const int64_t H = c.num_attention_heads, q_rows = H * c.head_dim;
+  layer.qkv = make_linear(
+      make_parts(prefix, c.names.qkv, {l.q_rank > 0 ? l.q_rank : q_rows, l.kv_rank + l.rope_dim}),
+      c.hidden_size, c.qkv_bias, options);
+  if (l.q_rank > 0) {
+    layer.q_norm = make_norm(c.names.q_norm, l.q_rank, false, options);
+    layer.q_up = make_linear({{prefix + c.names.q_up, q_rows}}, l.q_rank, false, options);
+  }
+  layer.k_norm = make_norm(c.names.k_norm, l.kv_rank, false, options);
+  layer.kv_up = make_linear({{prefix + c.names.kv_up, H * (l.nope_dim + l.v_dim)}}, l.kv_rank,
+                            false, options);
+  layer.kv_up.kept_dense = true;
+  layer.o = make_linear({{prefix + c.names.o, c.hidden_size}}, H * l.v_dim, c.o_bias, options);
+}
+
+void make_attention(const ModelConfig& c, const std::string& prefix,
+                    const at::TensorOptions& options, DecoderLayer& layer) {
   const int64_t q_rows = c.num_attention_heads * c.head_dim,
                 kv_rows = c.num_key_value_heads * c.head_dim;
   layer.qkv = make_linear(make_parts(prefix, c.names.qkv, {q_rows, kv_rows, kv_rows}),
                           c.hidden_size, c.qkv_bias, options);
   layer.o = make_linear({{prefix + c.names.o, c.hidden_size}}, q_rows, c.o_bias, options);
+  if (c.qk_norm == QkNorm::kNone) return;
+  const bool shared = c.qk_norm == QkNorm::kSharedHead;
+  const auto width = [&](int64_t heads) { return c.head_dim * (shared ? 1 : heads); };
+  layer.q_norm = make_norm(c.names.q_norm, width(c.num_attention_heads), c.qk_norm_bias, options);
+  layer.k_norm = make_norm(c.names.k_norm, width(c.num_key_value_heads), c.qk_norm_bias, options);
+}
+
+void make_projections(const ModelConfig& c, int64_t index, const at::TensorOptions& options,
+                      DecoderLayer& layer) {
+  const std::string prefix = c.names.layer(index);
+  const auto make = c.latent.kv_rank > 0 ? make_latent_attention : make_attention;
+  make(c, prefix, options, layer);
   if (!c.layer_moe.empty() && c.layer_moe[static_cast<size_t>(index)] != 0) {
     layer.experts = make_experts(c, prefix, options);
   } else {
@@ -89,14 +123,19 @@ void make_projections(const ModelConfig& c, int64_t index, const at::TensorOptio
     linear->transposed_in_files = c.transposed_weights;
 }
 
-// Every projection of a layer, in the order of the files.
+// The projections of attention, and of what feeds forward; those that a layer lacks have no parts.
 template <class Layer, class Visit>
-void visit_layer(Layer& layer, const Visit& visit) {
+void visit_attention(Layer& layer, const Visit& visit) {
+  for (auto* linear : {&layer.qkv, &layer.q_up, &layer.kv_up, &layer.o}) {
+    if (!linear->parts.empty()) visit(*linear);
+  }
+}
+
+template <class Layer, class Visit>
+void visit_feed_forward(Layer& layer, const Visit& visit) {
   const auto visit_if_there = [&](auto& linear) {
     if (!linear.parts.empty()) visit(linear);
   };
-  visit(layer.qkv);
-  visit(layer.o);
   visit_if_there(layer.gate_up);
   visit_if_there(layer.down);
   for (size_t e = 0; e < layer.experts.gate_up.size(); ++e) {
@@ -108,6 +147,13 @@ void visit_layer(Layer& layer, const Visit& visit) {
   visit_if_there(layer.experts.shared_gate);
 }
 
+// Every projection of a layer.
+template <class Layer, class Visit>
+void visit_layer(Layer& layer, const Visit& visit) {
+  visit_attention(layer, visit);
+  visit_feed_forward(layer, visit);
+}
+
 DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOptions& options) {
   DecoderLayer layer;
   const auto norm = [&](const std::string& name) {
@@ -117,12 +163,6 @@ DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOpt
   layer.attention_post_norm = norm(c.names.attention_post_norm);
   layer.mlp_norm = norm(c.names.mlp_norm);
   layer.mlp_post_norm = norm(c.names.mlp_post_norm);
-  if (c.qk_norm != QkNorm::kNone) {
-    const bool shared = c.qk_norm == QkNorm::kSharedHead;
-    const auto width = [&](int64_t heads) { return c.head_dim * (shared ? 1 : heads); };
-    layer.q_norm = make_norm(c.names.q_norm, width(c.num_attention_heads), c.qk_norm_bias, options);
-    layer.k_norm = make_norm(c.names.k_norm, width(c.num_key_value_heads), c.qk_norm_bias, options);
-  }
   make_projections(c, index, options, layer);
   return layer;
 }
@@ -184,18 +224,18 @@ void add_layer(std::vector<NamedTensor>& list, const ModelConfig& c, const std::
                const DecoderLayer& layer) {
   add_norm(list, prefix + c.names.attention_norm, layer.attention_norm);
   add_linear(list, layer.qkv);
-  if (c.qk_norm != QkNorm::kNone) {
-    add_head_norm(list, c, prefix + c.names.q_norm, layer.q_norm);
-    add_head_norm(list, c, prefix + c.names.k_norm, layer.k_norm);
-  }
-  add_linear(list, layer.o);
+  if (layer.q_norm.weight.defined()) add_head_norm(list, c, prefix + c.names.q_norm, layer.q_norm);
+  if (layer.k_norm.weight.defined()) add_head_norm(list, c, prefix + c.names.k_norm, layer.k_norm);
+  for (const Linear* linear : {&layer.q_up, &layer.kv_up, &layer.o}) add_linear(list, *linear);
   add_norm(list, prefix + c.names.attention_post_norm, layer.attention_post_norm);
   add_norm(list, prefix + c.names.mlp_norm, layer.mlp_norm);
   if (layer.experts.router.defined())
     add_tensor(list, prefix + c.names.router + ".weight", layer.experts.router);
-  visit_layer(layer, [&](const Linear& linear) {
-    if (&linear != &layer.qkv && &linear != &layer.o) add_linear(list, linear);
-  });
+  if (layer.experts.router_bias.defined()) {
+    add_tensor(list, prefix + c.names.router_bias, layer.experts.router_bias);
+    list.back().is_buffer = true;
+  }
+  visit_feed_forward(layer, [&](const Linear& linear) { add_linear(list, linear); });
   add_norm(list, prefix + c.names.mlp_post_norm, layer.mlp_post_norm);
 }
 
@@ -233,11 +273,19 @@ Linear make_output(const ModelConfig& c, const Tensor& embedding,
   return output;
 }
 
-void check_learned_positions(const Tensor& positions, int64_t count) {
-  const auto last = positions.max().item<int64_t>();
-  if (last < count) return;
-  throw Error({.what = "the sequence is longer than the positions that the model has learned",
-               .expected = cat("at most ", count, " tokens"),
+// 1 / the length of each row of weight [V, D], fp32 [V]; by parts, for the fp32 copy is large.
+Tensor inverse_lengths(const Tensor& weight) {
+  std::vector<Tensor> parts;
+  for (const Tensor& rows : weight.split(512))
+    parts.push_back(at::linalg_vector_norm(rows.to(at::kFloat), 2, {1}));
+  return at::cat(parts, 0).clamp_min(1e-12).reciprocal();
+}
+
+void check_length(const Tensor& positions, int64_t most) {
+  const auto last = most > 0 ? positions.max().item<int64_t>() : 0;
+  if (last < most || most == 0) return;
+  throw Error({.what = "the sequence is longer than this model can compute",
+               .expected = cat("at most ", most, " tokens"),
                .found = cat(last + 1)});
 }
 
@@ -253,6 +301,7 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
     layers_.push_back(make_layer(config_, i, options));
   output = make_output(config_, embedding, options);
+  output.kept_dense = config_.output_normalised;
   for (const RopeConfig& rope : config_.ropes) ropes_.emplace_back(rope, device);
   if (config_.positions == Positions::kAlibi) alibi_slopes_ = make_alibi_slopes(config_).to(device);
 }
@@ -266,6 +315,7 @@ Tensor Transformer::look_up(const Tensor& ids) const {
 }
 
 Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
+  check_length(positions, config_.longest_sequence);
   Tensor x = look_up(ids);
   if (config_.embedding_scale != 1.0) {
     const double scale = config_.embedding_scale;
@@ -273,9 +323,7 @@ Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
                  ? at::scalar_tensor(scale, at::TensorOptions().dtype(dtype_)).item<double>()
                  : scale);
   }
-  if (!position_embedding.defined()) return x;
-  check_learned_positions(positions, position_embedding.size(0));
-  return x + at::embedding(position_embedding, positions);
+  return position_embedding.defined() ? x + at::embedding(position_embedding, positions) : x;
 }
 
 std::vector<LayerContext> Transformer::layer_contexts(const Tensor& positions) const {
@@ -316,13 +364,18 @@ Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
 }
 
 Tensor Transformer::logits(const Tensor& hidden) const {
-  return ops::softcap(output.forward(hidden), config_.logits_softcap);
+  Tensor product = output.forward(hidden);
+  if (config_.output_normalised) product = product * inverse_lengths(output.weight);
+  return ops::softcap(product, config_.logits_softcap);
 }
 
 ops::OutputHead Transformer::output_head() const {
   if (!output.weight.defined() || !output.lora.empty())
     throw Error("this needs an output projection that is neither quantised nor adapted");
-  return {output.weight, output.bias, config_.logits_softcap};
+  Tensor weight = output.weight;
+  if (config_.output_normalised)
+    weight = (weight * inverse_lengths(weight).unsqueeze(1)).to(weight.scalar_type());
+  return {weight, output.bias, config_.logits_softcap};
 }
 
 std::vector<NamedTensor> Transformer::named_tensors() const {

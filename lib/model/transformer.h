@@ -25,6 +25,7 @@ struct NamedTensor {
   at::Tensor tensor;  // as files hold it
   at::Tensor leaf;
   bool transposed = false;  // `tensor` is [K, N] where the leaf has rows [N, K]
+  bool is_buffer = false;   // not trained; fp32 whatever the model's dtype, in files too
 
   // `tensor` with the leaf's rows.
   at::Tensor rows() const { return transposed ? tensor.t() : tensor; }
@@ -38,8 +39,8 @@ class Transformer {
   Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device device);
 
   // ids, positions [T] int64 -> final hidden states after the last norm [T, D], scaled so that
-  // logits are their product with the output projection. Throws for positions beyond a learned
-  // position embedding.
+  // logits are their product with the output projection. Throws for positions beyond
+  // config().longest_sequence.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& positions,
                      Attention& attention) const;
   // hidden [T, D] -> [T, V].

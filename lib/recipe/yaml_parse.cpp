@@ -54,6 +54,7 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     refuse_tag(mark, tag);
+    refuse_broken_escapes(mark, value);
     const auto kind = tag == "!" ? YamlNode::Kind::kQuoted : YamlNode::Kind::kPlain;
     add_leaf({.kind = kind, .place = place(mark), .text = value}, anchor);
   }
@@ -91,6 +92,15 @@ class TreeBuilder : public YAML::EventHandler {
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!") return;
     throw Refused{place(mark), "tags are not used in recipes (found '" + printable(tag) + "')"};
+  }
+  // yaml-cpp turns \N and \_ into single bytes that are no UTF-8.
+  void refuse_broken_escapes(const YAML::Mark& mark, std::string value) {
+    std::replace_if(
+        value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; },
+        ' ');
+    if (first_bad_byte(value) == std::string_view::npos) return;
+    throw Refused{place(mark),
+                  "the escapes \\N and \\_ are not supported; hint: write \\u0085 or \\u00a0"};
   }
   static size_t depth_of(const YamlNode& node) {
     size_t deepest = 0;

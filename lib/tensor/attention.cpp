@@ -2,10 +2,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/softmax.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "tensor/fused_cpu.h"
@@ -101,6 +103,29 @@ Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const AttentionOptions& options) {
   TORCH_CHECK(q.size(0) <= k.size(0), "more queries than cached positions");
   return attend(q, k, v, options);
+}
+
+Tensor shared_attention(const Tensor& q, const Tensor& keys, int64_t width,
+                        const AttentionOptions& options) {
+  TORCH_CHECK(options.is_plain() && options.window == 0, "shared keys take plain scores only");
+  const int64_t T = q.size(0), H = q.size(1), S = keys.size(0);
+  constexpr int64_t kScores = int64_t{1} << 24;
+  const int64_t step = std::max<int64_t>(1, kScores / (H * S));
+  const Tensor wide = keys.to(at::kFloat);
+  Tensor out = at::empty({T, H, width}, q.options());
+  for (int64_t first = 0; first < T; first += step) {
+    const int64_t count = std::min(step, T - first), visible = S - T + first + count;
+    const Tensor k = wide.narrow(0, 0, visible);
+    const Tensor rows = q.narrow(0, first, count).to(at::kFloat).flatten(0, 1);
+    Tensor scores = at::matmul(rows, k.t()).view({count, H, visible}) * options.scale;
+    if (count > 1)
+      scores.masked_fill_(causal_mask(count, visible, 0, q.device()).logical_not().unsqueeze(1),
+                          -std::numeric_limits<float>::infinity());
+    const Tensor weights = at::softmax(scores, -1).flatten(0, 1);
+    out.narrow(0, first, count)
+        .copy_(at::matmul(weights, k.narrow(1, 0, width)).view({count, H, width}));
+  }
+  return out;
 }
 
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,

@@ -87,6 +87,11 @@ Tensor cached_attention(const Tensor& q, const Tensor& k, const Tensor& v,
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                         const AttentionOptions& options);
 
+// As cached_attention for heads that share keys of which the first `width` numbers are the values:
+// q [T, H, W], keys [S, W] -> [T, H, width]. Scores in fp32, for a block of queries at a time.
+Tensor shared_attention(const Tensor& q, const Tensor& keys, int64_t width,
+                        const AttentionOptions& options);
+
 namespace reference {
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps);
 Tensor rotary(const Tensor& x, const Tensor& cos, const Tensor& sin,

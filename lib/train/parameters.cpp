@@ -47,6 +47,7 @@ std::vector<NamedTensor> trained_tensors(Transformer& model, const TrainingRecip
     return tensors;
   }
   std::vector<NamedTensor> tensors = model.named_tensors();
+  std::erase_if(tensors, [](const NamedTensor& tensor) { return tensor.is_buffer; });
   if (recipe.method == TrainMethod::kFull) return tensors;
   const auto prefixes = trained_prefixes(recipe.freeze.value_or(FreezeRecipe{}), model.config());
   std::erase_if(tensors, [&](const NamedTensor& tensor) {

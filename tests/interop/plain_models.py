@@ -2,7 +2,8 @@
 """Families whose code is published beside their weights: their equations, in plain PyTorch.
 
 Written from the modelling files of internlm/internlm2-7b, THUDM/chatglm2-6b and chatglm3-6b,
-baichuan-inc/Baichuan-7B and -13B-Base, and Qwen/Qwen-7B. Names and shapes are those of the files.
+baichuan-inc/Baichuan-7B and -13B-Base, Baichuan2-7B and -13B-Base, and Qwen/Qwen-7B. Names and
+shapes are those of the files.
 """
 
 import json
@@ -11,7 +12,7 @@ import types
 
 import safetensors.torch
 import torch
-from torch.nn.functional import linear, silu
+from torch.nn.functional import linear, normalize, silu
 
 D, F, L, H, V, EPS = 64, 112, 3, 4, 320, 1e-5
 DH = D // H
@@ -90,7 +91,7 @@ def chatglm(w, x, kv, ratio):
     return linear(rms(x, w["transformer.encoder.final_layernorm.weight"]), w["transformer.output_layer.weight"])
 
 
-def baichuan(w, x, rotates):
+def baichuan(w, x, rotates, second=False):
     for i in range(L):
         p = f"model.layers.{i}."
         product = linear(rms(x, w[p + "input_layernorm.weight"]), w[p + "self_attn.W_pack.weight"])
@@ -100,7 +101,8 @@ def baichuan(w, x, rotates):
         n, m = rms(x, w[p + "post_attention_layernorm.weight"]), p + "mlp."
         gated = silu(linear(n, w[m + "gate_proj.weight"])) * linear(n, w[m + "up_proj.weight"])
         x = x + linear(gated, w[m + "down_proj.weight"])
-    return linear(rms(x, w["model.norm.weight"]), w["lm_head.weight"])
+    head = w["lm_head.weight"]
+    return linear(rms(x, w["model.norm.weight"]), normalize(head) if second else head)
 
 
 def qwen(w, x):
@@ -205,6 +207,16 @@ MODELS = {
         dict(**USUAL, model_type="baichuan", model_max_length=256),
         llama_shapes("self_attn.W_pack"),
         lambda w, x: baichuan(w, x, False),
+    ),
+    "baichuan2_7b": (
+        dict(**USUAL, model_type="baichuan", max_position_embeddings=256, z_loss_weight=0),
+        llama_shapes("self_attn.W_pack"),
+        lambda w, x: baichuan(w, x, True, second=True),
+    ),
+    "baichuan2_13b": (
+        dict(**USUAL, model_type="baichuan", model_max_length=256, z_loss_weight=0),
+        llama_shapes("self_attn.W_pack"),
+        lambda w, x: baichuan(w, x, False, second=True),
     ),
     "qwen": (
         dict(

@@ -52,6 +52,20 @@ GRANITE = dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_mult
 
 EXPERTS = dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=48)
 
+DEEPSEEK = dict(
+    num_key_value_heads=4,
+    kv_lora_rank=32,
+    qk_nope_head_dim=16,
+    qk_rope_head_dim=8,
+    v_head_dim=16,
+    n_routed_experts=4,
+    n_shared_experts=2,
+    num_experts_per_tok=2,
+    moe_intermediate_size=48,
+    first_k_dense_replace=1,
+)
+DEEPSEEK_ROPE = {**YARN_ROPE, "mscale": 0.7, "mscale_all_dim": 0.9}
+
 # name -> (config class, what differs from COMMON, or from nothing where an entry has three parts)
 MODELS = {
     "llama": (transformers.LlamaConfig, {}),
@@ -74,6 +88,32 @@ MODELS = {
         {**EXPERTS, "shared_expert_intermediate_size": 80, "decoder_sparse_step": 2},
     ),
     "qwen3_moe": (transformers.Qwen3MoeConfig, {**EXPERTS, "norm_topk_prob": True, "mlp_only_layers": [1]}),
+    "deepseek_v2": (transformers.DeepseekV2Config, {**DEEPSEEK, "q_lora_rank": None}),
+    "deepseek_v2_groups": (
+        transformers.DeepseekV2Config,
+        {
+            **DEEPSEEK,
+            "q_lora_rank": 24,
+            "attention_bias": True,
+            "topk_method": "group_limited_greedy",
+            "n_group": 2,
+            "topk_group": 1,
+            "routed_scaling_factor": 2.0,
+            "rope_parameters": DEEPSEEK_ROPE,
+        },
+    ),
+    "deepseek_v3": (
+        transformers.DeepseekV3Config,
+        {
+            **DEEPSEEK,
+            "q_lora_rank": 24,
+            "n_routed_experts": 8,
+            "n_group": 4,
+            "topk_group": 2,
+            "num_mtp_layers": 0,
+            "rope_parameters": DEEPSEEK_ROPE,
+        },
+    ),
     "llama_yarn_rope": (transformers.LlamaConfig, {"rope_parameters": YARN_ROPE}),
     "llama_dynamic_rope": (transformers.LlamaConfig, {"rope_parameters": DYNAMIC_ROPE, "max_position_embeddings": 36}),
     "granite": (transformers.GraniteConfig, {**GRANITE, "attention_bias": True}),
@@ -147,6 +187,9 @@ def make(name, folder, seed=0):
                 parameter.mul_(4)
             else:
                 parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(0.3 * torch.randn_like(buffer))
     model.save_pretrained(folder)
     return model
 

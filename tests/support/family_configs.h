@@ -34,6 +34,16 @@ inline std::vector<Json> family_configs() {
                       {"long_factor", {1.5, 3.0, 4.0}}};
   const Json mha{{"num_key_value_heads", 4}};
   const Json falcon = usual_config("falcon", {{"num_key_value_heads", nullptr}});
+  const Json deepseek = usual_config("deepseek_v2", {{"num_key_value_heads", 4},
+                                                     {"kv_lora_rank", 16},
+                                                     {"qk_nope_head_dim", 10},
+                                                     {"qk_rope_head_dim", 6},
+                                                     {"v_head_dim", 12},
+                                                     {"n_routed_experts", 4},
+                                                     {"n_shared_experts", 2},
+                                                     {"num_experts_per_tok", 2},
+                                                     {"moe_intermediate_size", 24},
+                                                     {"first_k_dense_replace", 1}});
   std::vector<Json> list{
       usual_config("llama", {{"rope_scaling", yarn}}),
       usual_config("mistral", window),
@@ -49,6 +59,13 @@ inline std::vector<Json> family_configs() {
                                  {"norm_topk_prob", true},
                                  {"moe_intermediate_size", 24},
                                  {"mlp_only_layers", {1}}}),
+      deepseek,
+      changed(deepseek, {{"q_lora_rank", 16},
+                         {"topk_method", "group_limited_greedy"},
+                         {"n_group", 2},
+                         {"topk_group", 1},
+                         {"routed_scaling_factor", 2.0}}),
+      changed(deepseek, {{"model_type", "deepseek_v3"}, {"n_group", 2}, {"topk_group", 1}}),
       usual_config("granite", {{"embedding_multiplier", 3.0},
                                {"residual_multiplier", 0.4},
                                {"attention_multiplier", 0.2},
@@ -66,7 +83,7 @@ inline std::vector<Json> family_configs() {
       usual_config("glm", {{"head_dim", 8}}),
       usual_config("glm4", {{"head_dim", 16}}),
       usual_config("internlm2", {{"bias", true}}),
-      usual_config("baichuan", mha),
+      usual_config("baichuan", changed(mha, {{"z_loss_weight", 0}})),
       usual_config("qwen", {{"num_key_value_heads", nullptr}}),
       usual_config(
           "stablelm",

@@ -9,8 +9,12 @@ std::span<const Family> families() {
   static constexpr const char* kTransformers = "transformers";
   static constexpr const char* kEquations = "the published equations in PyTorch";
   static const std::array kFamilies{
-      Family{"baichuan", "Baichuan 7B and 13B", read_baichuan, kEquations},
+      Family{"baichuan", "Baichuan 1 and 2, 7B and 13B", read_baichuan, kEquations},
       Family{"chatglm", "ChatGLM2, ChatGLM3, GLM-4 9B", read_chatglm, kEquations},
+      Family{"deepseek_v2", "DeepSeek-V2 and V2-Lite, DeepSeek-Coder-V2", read_deepseek_v2,
+             kTransformers},
+      Family{"deepseek_v3", "DeepSeek-V3 and R1, Moonlight (not in fp8)", read_deepseek_v3,
+             kTransformers},
       Family{"falcon", "Falcon 1B, 7B, 11B, 40B, 180B", read_falcon, kTransformers},
       Family{"gemma", "Gemma, CodeGemma", read_gemma, kTransformers},
       Family{"gemma2", "Gemma 2", read_gemma2, kTransformers},

@@ -26,6 +26,8 @@ void read_qwen3(const ConfigReader& reader, ModelConfig& config);
 void read_mixtral(const ConfigReader& reader, ModelConfig& config);
 void read_qwen2_moe(const ConfigReader& reader, ModelConfig& config);
 void read_qwen3_moe(const ConfigReader& reader, ModelConfig& config);
+void read_deepseek_v2(const ConfigReader& reader, ModelConfig& config);
+void read_deepseek_v3(const ConfigReader& reader, ModelConfig& config);
 void read_granite(const ConfigReader& reader, ModelConfig& config);
 void read_smollm3(const ConfigReader& reader, ModelConfig& config);
 void read_olmo2(const ConfigReader& reader, ModelConfig& config);

@@ -77,12 +77,11 @@ void read_internlm2(const ConfigReader& reader, ModelConfig& config) {
 }
 
 // The 7B models rotate and name max_position_embeddings; the 13B ones use ALiBi and name only
-// model_max_length.
+// model_max_length. The second generation, of this vocabulary, normalises the rows of its output
+// projection.
 void read_baichuan(const ConfigReader& reader, ModelConfig& config) {
   read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
-  // The second generation (of this vocabulary) normalises the rows of its output projection.
-  reader.refuse_if(config.vocab_size == 125696, "vocab_size",
-                   "Baichuan 1; Baichuan 2 normalises its output projection");
+  config.output_normalised = reader.has("z_loss_weight") || config.vocab_size == 125696;
   config.activation = reader.activation("hidden_act", "silu");
   config.names.qkv = {"self_attn.W_pack"};
   if (reader.has("max_position_embeddings")) {
@@ -98,8 +97,12 @@ void read_qwen(const ConfigReader& reader, ModelConfig& config) {
   config.head_dim = reader.size("kv_channels", config.head_dim);
   reader.refuse_if(config.intermediate_size % 2 != 0, "intermediate_size", "an even number");
   config.intermediate_size /= 2;  // the file counts gate and up
-  // Beyond seq_length Qwen may rescale queries and bases (logn, dynamic NTK); up to it they are 1.
+  // Beyond seq_length these two rescale queries and bases, by a prompt's length and not in
+  // training; up to it they change nothing.
   config.max_position_embeddings = reader.size("seq_length", config.max_position_embeddings);
+  const bool dynamic = reader.flag("use_dynamic_ntk", true),
+             logn = reader.flag("use_logn_attn", true);
+  if (dynamic || logn) config.longest_sequence = config.max_position_embeddings;
   reader.expect_flag("no_bias", true, true);
   reader.expect_flag("scale_attn_weights", true, true);
   config.qkv_bias = true;

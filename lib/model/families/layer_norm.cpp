@@ -36,7 +36,7 @@ void read_gpt2_names(ModelConfig& config) {
                   .o = "attn.c_proj",
                   .gate_up = {"mlp.c_fc"},
                   .down = "mlp.c_proj",
-                  .optional_prefix = "transformer.",
+                  .other_prefixes = {{"transformer.", ""}},
                   .ignored_suffixes = {".attn.bias", ".attn.masked_bias"}};
   config.keys.num_hidden_layers = "n_layer";
 }
@@ -68,6 +68,7 @@ void read_gpt2(const ConfigReader& reader, ModelConfig& config) {
   config.intermediate_size = reader.size("n_inner", 4 * config.hidden_size);
   config.vocab_size = reader.size("vocab_size");
   config.max_position_embeddings = reader.size("n_positions", 1024);
+  config.longest_sequence = config.max_position_embeddings;
   config.norm_eps = reader.number("layer_norm_epsilon", 1e-5);
   use_layer_norms(config, true);
   set_all_biases(config, true);

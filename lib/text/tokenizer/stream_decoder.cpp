@@ -34,9 +34,11 @@ std::string StreamDecoder::push_in_context(TokenId id) {
 }
 
 // Decoders treat the start of a text in their own way (they strip a space, or join words). Once a
-// suffix of the ids gives any text by itself, it shows what follows it as the whole would.
+// suffix of the ids gives any text by itself, it shows what follows it as the whole would. Only
+// short ones are tried: in a run of tokens without text all of them would be in vain, each time.
 void StreamDecoder::shorten_context() {
-  for (size_t keep = 1; keep < ids_.size(); ++keep) {
+  constexpr size_t kLongestSuffix = 8;
+  for (size_t keep = 1; keep < std::min(ids_.size(), kLongestSuffix + 1); ++keep) {
     const std::vector<TokenId> suffix(ids_.end() - static_cast<int64_t>(keep), ids_.end());
     const std::string text = tokenizer_->decode(suffix, special_);
     if (text.empty() || tokenizer_->is_byte_token(suffix.front())) continue;

@@ -81,6 +81,15 @@ TEST_CASE("bytes that are not text are refused with their place") {
   CHECK(free_json("v: \"\xe4\xb8\xad\xf0\x9f\x99\x82\"\n") == "\"\xe4\xb8\xad\xf0\x9f\x99\x82\"");
 }
 
+TEST_CASE("escapes give UTF-8 or are refused") {
+  const char* refused =
+      "r.yaml:1:4: the escapes \\N and \\_ are not supported; hint: write \\u0085 or \\u00a0";
+  CHECK(free_error("v: \"a\\Nb\"\n") == refused);
+  CHECK(free_error("v: \"a\\_b\"\n") == refused);
+  CHECK(free_json("v: \"\\u0085\\u00a0\"\n") == "\"\xc2\x85\xc2\xa0\"");
+  CHECK(free_json("v: \"\\x01\"\n") == "\"\\u0001\"");
+}
+
 TEST_CASE("a billion laughs are refused") {
   std::string yaml = "x-0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n";
   for (int i = 1; i < 12; ++i) {
