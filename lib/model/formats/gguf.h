@@ -47,6 +47,9 @@ struct GgufTypeInfo {
 };
 
 const GgufTypeInfo& gguf_type_info(GgufType type);
+std::span<const GgufTypeInfo> gguf_types();
+// Types that llama.cpp has for weights and that are not read.
+std::vector<std::string> gguf_types_not_read();
 
 struct GgufTensor {
   std::string name;

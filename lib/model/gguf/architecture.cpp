@@ -75,9 +75,9 @@ constexpr Row kQwenMoeKeys[] = {
 };
 constexpr Row kGemma2Keys[] = {
     {"attention.sliding_window", "sliding_window", Row::kOptionalSize, window_of},
-    {"attn_logit_softcapping", "attn_logit_softcapping", Row::kOptionalNumber,
+    {"attn_logit_softcapping", "attn_logit_softcapping", Row::kNumber,
      [](const Config& c) { return c.attention_softcap; }},
-    {"final_logit_softcapping", "final_logit_softcapping", Row::kOptionalNumber,
+    {"final_logit_softcapping", "final_logit_softcapping", Row::kNumber,
      [](const Config& c) { return c.logits_softcap; }},
 };
 constexpr Row kGemma3Keys[] = {
@@ -177,8 +177,7 @@ constexpr const char* kFalcon =
     R"({"activation": "gelu", "alibi": false, "bias": false, "parallel_attn": true})";
 constexpr const char* kMpt = R"({"no_bias": true, "norm_type": "low_precision_layernorm"})";
 constexpr const char* kPhi = R"({"hidden_act": "gelu_new", "qk_layernorm": false})";
-constexpr const char* kStarcoder2 =
-    R"({"hidden_act": "gelu_pytorch_tanh", "use_bias": true, "sliding_window": null})";
+constexpr const char* kStarcoder2 = R"({"hidden_act": "gelu_pytorch_tanh", "use_bias": true})";
 
 bool has_experts(const GgufSource& source) {
   return source.keys().has("expert_count") && source.keys().number("expert_count") > 0;
@@ -287,7 +286,8 @@ constexpr GgufArchitecture kArchitectures[] = {
      {},
      kGemma2Keys,
      nullptr,
-     complete_gemma2},
+     complete_gemma2,
+     true},
     {"gemma3",
      "gemma3_text",
      "Gemma3ForCausalLM",
@@ -297,7 +297,8 @@ constexpr GgufArchitecture kArchitectures[] = {
      {},
      kGemma3Keys,
      nullptr,
-     complete_gemma3},
+     complete_gemma3,
+     true},
     {"phi3", "phi3", "Phi3ForCausalLM", kSiluNoPad, kAsIs, kFused, kNoHeadDim, kWindowKeys, nullptr,
      complete_phi3},
     {"phi2",
@@ -359,7 +360,7 @@ constexpr GgufArchitecture kArchitectures[] = {
     {"stablelm", "stablelm", "StableLmForCausalLM", kSilu, kAsIs, kSplit, kNoHeadDim, kParallelKeys,
      nullptr, complete_stablelm},
     {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", kStarcoder2, kAsIs, kSplit,
-     kStarcoderNames},
+     kStarcoderNames, kWindowKeys},
 };
 
 template <class Name>

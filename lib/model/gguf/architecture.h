@@ -42,7 +42,7 @@ struct GgufKeyRow {
   enum Kind {
     kSize,            // an integer above 0, always there
     kOptionalSize,    // left out when 0
-    kNumber,          // a number
+    kNumber,          // a number above 0, always there
     kOptionalNumber,  // left out when 0
     kFlag,
   };
@@ -71,6 +71,8 @@ struct GgufArchitecture {
   bool (*applies)(const GgufSource& source) = nullptr;
   // Fields of config.json that no row can say.
   void (*complete)(const GgufSource& source, Json& config) = nullptr;
+  // Whether llama.cpp heeds sliding windows; where not, the key is for other readers.
+  bool windows = false;
 };
 
 std::span<const GgufArchitecture> gguf_architectures();

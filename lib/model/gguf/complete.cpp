@@ -19,9 +19,6 @@ int64_t head_dim_of(const GgufSource& source) {
 // Which layers have a window, where every `period`-th has none.
 void alternate_windows(const GgufSource& source, int64_t period, Json& config) {
   const int64_t layers = source.keys().size("block_count");
-  constexpr int64_t kMostLayers = 1 << 16;
-  if (layers > kMostLayers)
-    source.keys().refuse("block_count", "is out of range", cat("at most ", kMostLayers));
   Json types = Json::array();
   for (int64_t i = 0; i < layers; ++i)
     types.push_back((i + 1) % period == 0 ? "full_attention" : "sliding_attention");
@@ -73,9 +70,13 @@ void complete_chatglm(const GgufSource& source, Json& config) {
   if (keys.has("rope.freq_base")) config["rope_ratio"] = keys.number("rope.freq_base") / 10000.0;
 }
 
-// llama.cpp takes 40 layers for the 13B models, which have ALiBi and say so by the name of a size.
+// llama.cpp knows the 7B models by their 32 layers, and by 40 the 13B ones, which have ALiBi and
+// say so by the name of a size.
 void complete_baichuan(const GgufSource& source, Json& config) {
-  if (source.keys().size("block_count") != 40) return;
+  const int64_t layers = source.keys().size("block_count");
+  if (layers != 32 && layers != 40)
+    source.keys().refuse("block_count", "is not supported for this architecture", "32 or 40");
+  if (layers == 32) return;
   config["model_max_length"] = config.at("max_position_embeddings");
   config.erase("max_position_embeddings");
   config.erase("rope_theta");

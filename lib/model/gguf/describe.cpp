@@ -101,6 +101,7 @@ void read_row(const GgufSource& source, const GgufKeyRow& row, const char* field
       break;
     case GgufKeyRow::kNumber:
       config[field] = keys.number(row.gguf);
+      if (!(keys.number(row.gguf) > 0)) keys.refuse(row.gguf, "is out of range", "above 0");
       break;
     case GgufKeyRow::kOptionalNumber:
       config[field] = keys.number(row.gguf) == 0 ? Json() : Json(keys.number(row.gguf));

@@ -57,10 +57,16 @@ constexpr Number kNumbers[] = {
      [](const ModelConfig& c) { return number(c.moe.shared_intermediate_size); }},
     {"normalisation of the experts' weights",
      [](const ModelConfig& c) { return number(c.moe.experts > 0 && c.moe.normalised); }},
+    {"scale of the experts' weights", [](const ModelConfig& c) { return c.moe.scale; }},
+    {"score of experts", [](const ModelConfig& c) { return number(c.moe.score); }},
+    {"number of groups of experts", [](const ModelConfig& c) { return number(c.moe.groups); }},
+    {"latent attention of width", [](const ModelConfig& c) { return number(c.latent.kv_rank); }},
     {"scale of embeddings", [](const ModelConfig& c) { return c.embedding_scale; }},
     {"scale of residuals", [](const ModelConfig& c) { return c.residual_scale; }},
     {"scale of logits", [](const ModelConfig& c) { return c.logits_scale; }},
     {"cap of logits", [](const ModelConfig& c) { return c.logits_softcap; }},
+    {"normalised output projection",
+     [](const ModelConfig& c) { return number(c.output_normalised); }},
 };
 
 bool same(double a, double b) {

@@ -5,24 +5,18 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/formats/gguf_mixture.h"
 #include "model/formats/safetensors.h"
 #include "model/gguf/convert.h"
 #include "model/gguf/describe.h"
 #include "model/gguf/places.h"
 #include "model/gguf/rope.h"
+#include "model/stored_names.h"
 #include "text/tokenizer/gguf_vocab_write.h"
 
 namespace gradus {
 namespace {
-
-// The checkpoint's own name for a tensor: some files leave a prefix out.
-std::string stored_name(const SafetensorsFolder& files, const ModelConfig& config,
-                        const std::string& name) {
-  const std::string& prefix = config.names.optional_prefix;
-  const bool shorter = !prefix.empty() && !files.contains(name) && name.starts_with(prefix);
-  return shorter ? name.substr(prefix.size()) : name;
-}
 
 const StoredTensor& stored_tensor(const SafetensorsFolder& files, const std::string& name,
                                   const GgufSlice& slice) {
@@ -56,23 +50,30 @@ std::vector<GgufTensorJob> plan(const SafetensorsFolder& files, const ModelConfi
                       .stored = {},
                       .type = gguf_tensor_type(type, mixture, place.gguf, place.shape)};
     for (const GgufSlice& slice : place.slices) {
-      const std::string name = stored_name(files, config, slice.hf);
+      const std::string name = stored_name(files, config.names, slice.hf);
       job.stored.push_back(&stored_tensor(files, name, slice));
       job.where = files.place(name);
       known.insert(name);
     }
     jobs.push_back(std::move(job));
   }
-  if (config.tie_word_embeddings) known.insert(config.names.output + ".weight");
   for (const std::string& name : files.names()) {
-    const auto& buffers = config.names.ignored_suffixes;
-    const bool buffer = std::any_of(buffers.begin(), buffers.end(),
-                                    [&](const std::string& end) { return name.ends_with(end); });
-    if (!known.contains(name) && !buffer && !name.ends_with("rotary_emb.inv_freq"))
+    if (!known.contains(name) && !is_known_extra(name, config) && !is_left_out(name, config.names))
       throw Error(
           {.what = "tensor has no place in llama.cpp's architecture", .where = files.place(name)});
   }
   return jobs;
+}
+
+void warn_of_windows(const ModelConfig& config, const GgufArchitecture& architecture,
+                     const std::string& where) {
+  const auto window = std::max_element(config.layer_window.begin(), config.layer_window.end());
+  const bool reached = window != config.layer_window.end() && *window > 0 &&
+                       *window < config.max_position_embeddings;
+  if (reached && !architecture.windows)
+    log_warning("gguf",
+                cat(where, ": llama.cpp's ", architecture.name, " has no sliding window: beyond ",
+                    *window, " tokens it computes another model than this"));
 }
 
 GgufMetadata general_keys(const ModelConfig& config, const GgufArchitecture& architecture,
@@ -126,6 +127,7 @@ void export_gguf(const fs::path& folder, const fs::path& file, const GgufExportO
                  .hint = "use the model that it was quantised from"});
   const GgufArchitecture& architecture = gguf_architecture_of(config, where);
   check_gguf_can_say(config, architecture, where);
+  warn_of_windows(config, architecture, where);
   const SafetensorsFolder files(folder);
   const std::vector<GgufPlace> places = gguf_places(config, architecture, nullptr);
   const std::vector<GgufTensorJob> jobs = plan(files, config, places, type);
