@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """llama.cpp itself, through cyllama's bindings: the logits that it computes from a file.
 
-In a process of its own, since llama.cpp ends the process of what it cannot compute.
+In a process of its own, since llama.cpp ends the process of what it cannot compute; it serves one
+question after the other.
 """
 
 import importlib.util
@@ -10,6 +11,21 @@ import subprocess
 import sys
 
 AVAILABLE = importlib.util.find_spec("cyllama") is not None
+LOG = "llama.cpp.log"
+worker = None
+
+
+def ask(path, question):
+    global worker
+    if worker is None or worker.poll() is not None:
+        worker = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+    log = path.parent / LOG
+    worker.stdin.write(json.dumps({"path": str(path), "log": str(log), **question}) + "\n")
+    worker.stdin.flush()
+    answer = worker.stdout.readline()
+    assert answer, f"llama.cpp ended: {log.read_text()[-2000:]}"
+    return json.loads(answer)
 
 
 def run(path, ids, texts=()):
@@ -19,25 +35,20 @@ def run(path, ids, texts=()):
 
     if not AVAILABLE:
         pytest.skip("cyllama is not installed")
-    command = [sys.executable, __file__, str(path), json.dumps({"ids": ids, "texts": texts})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = ask(path, {"ids": ids, "texts": texts})
+    assert "error" not in answer, answer["error"]
     return torch.tensor(answer["logits"]), answer["tokens"]
 
 
-def main(path, question):
-    from cyllama.llama import llama_cpp
-
+def answer_to(llama_cpp, question):
     class Model(llama_cpp.LlamaModel):  # which get_logits_ith takes for one with a number of tokens
         @property
         def n_vocab(self):
             return self.get_vocab().n_vocab
 
-    question = json.loads(question)
     parameters = llama_cpp.LlamaModelParams()
     parameters.use_mmap = False
-    model = Model(path_model=path, params=parameters, verbose=False)
+    model = Model(path_model=question["path"], params=parameters, verbose=False)
     options = llama_cpp.LlamaContextParams()
     ids = question["ids"]
     options.n_ctx = options.n_batch = options.n_ubatch = max(64, len(ids))
@@ -51,8 +62,26 @@ def main(path, question):
     context.decode(batch)
     logits = [list(context.get_logits_ith(i)) for i in range(len(ids))]
     tokens = [list(model.get_vocab().tokenize(text, False, True)) for text in question["texts"]]
-    print(json.dumps({"logits": logits, "tokens": tokens}))
+    return {"logits": logits, "tokens": tokens}
+
+
+def main():
+    import os
+
+    from cyllama.llama import llama_cpp
+
+    for line in sys.stdin:
+        question = json.loads(line)
+        log = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 2)
+        os.close(log)
+        try:
+            answer = answer_to(llama_cpp, question)
+        except Exception as error:  # what ends a Python program is reported by the test
+            with open(question["log"]) as log:
+                answer = {"error": f"{error!r}: {log.read()[-2000:]}"}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

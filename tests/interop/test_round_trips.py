@@ -21,7 +21,7 @@ from test_adapter import make_adapter, merge
 from test_model_forward import forward
 from test_quantize import dequantised, quantize
 
-# name of tiny_models -> what its config must say for llama.cpp to know it
+# name of tiny_models, and a word for one of several -> what its config must say for llama.cpp to know it
 GGUF = {
     "llama": {},
     "llama_tied": {},
@@ -34,7 +34,10 @@ GGUF = {
     "mistral_window": {},
     "mixtral": {},
     "qwen2": {},
+    "qwen2 yarn": {"rope_parameters": tiny_models.YARN_ROPE},
     "qwen3": {},
+    "qwen3 yarn": {"rope_parameters": tiny_models.YARN_ROPE},
+    "qwen3 linear": {"rope_parameters": tiny_models.LINEAR_ROPE},
     "qwen2_moe": {"decoder_sparse_step": 1},
     "qwen3_moe": {"mlp_only_layers": []},
     "granite": {},
@@ -102,7 +105,7 @@ IDS = torch.randint(0, 320, (1, 40), generator=torch.Generator().manual_seed(1))
 
 
 def make(name, folder, **more):
-    model = tiny_models.make(name, folder, **more)
+    model = tiny_models.make(name.split()[0], folder, **more)
     write_tokenizer(folder)
     return model
 
@@ -181,7 +184,7 @@ def is_close(ours, theirs, name):
 
 
 def test_every_small_model_is_in_a_list():
-    assert GGUF.keys() | REFUSED.keys() == set(tiny_models.ALL)
+    assert {name.split()[0] for name in GGUF} | REFUSED.keys() == set(tiny_models.ALL)
 
 
 @pytest.mark.parametrize("name", GGUF)
@@ -228,7 +231,7 @@ def narrow(folder, dtype):
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "mistral", "qwen2_moe", "phi3", "gpt2", "falcon_40b"])
+@pytest.mark.parametrize("name", ["llama", "qwen2_moe", "gpt2", "falcon_40b"])
 def test_bfloat16_comes_back_as_it_was(gradus, tmp_path, name):
     make(name, tmp_path / "hf", **GGUF[name])
     narrow(tmp_path / "hf", torch.bfloat16)
@@ -250,7 +253,7 @@ def test_tokens_come_back_and_are_those_of_llama_cpp(gradus, tmp_path):
     assert llama_cpp.run(file, [1], TEXTS[1:])[1] == ids[1:]
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "mistral", "gemma2", "phi3"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "phi3"])
 def test_q8_0_comes_back_within_its_error(gradus, tmp_path, name):
     """docs/formats.md: weights within 0.7 %, logits within 3 % (norms of the differences)."""
     model = make(name, tmp_path / "hf", **GGUF[name])

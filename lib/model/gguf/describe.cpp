@@ -252,7 +252,7 @@ void check_gguf_can_say(const ModelConfig& config, const GgufArchitecture& archi
   };
   const auto tensors = gguf_rope_tensors(config);
   const bool llama3 = !tensors.empty() && tensors[0].name == "rope_freqs.weight";
-  if (llama3 && name != "llama" && name != "granite") refuse("rotary scaling: llama3");
+  if (llama3 && name != "llama") refuse("rotary scaling: llama3");
   GgufImage image;
   image.metadata["general.architecture"] = name;
   for (const auto& [key, value] : gguf_architecture_keys(config, architecture))
