@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "commands.h"
 #include "eval/evaluate.h"
+#include "hub/reference.h"
 #include "recipe_command.h"
 #include "store/lineage.h"
 
@@ -20,8 +21,18 @@ void check_out(const fs::path& out) {
                .hint = "choose another out"});
 }
 
+// Whether the model's lineage can be written to. A hub's cache is shared with other programs, and
+// its files are links to blobs whose names are their digests: it stays as it was fetched.
+bool takes_notes(const EvalRecipe& recipe) {
+  if (!recipe.record || !has_lineage(recipe.model)) return false;
+  if (hub_source(fs::weakly_canonical(recipe.model)).empty()) return true;
+  log_info("eval", "the results are in " + recipe.out +
+                       " alone: the model is in the hub's cache, which is left as it is");
+  return false;
+}
+
 void record(const EvalRecipe& recipe, const Evaluation& evaluation) {
-  if (!recipe.record || !has_lineage(recipe.model)) return;
+  if (!takes_notes(recipe)) return;
   Json metrics = Json::object();
   for (const auto& [name, task] : evaluation.results["tasks"].items())
     metrics[name] = {{"rows", task["rows"]}, {"data", task["data"]}, {"metrics", task["metrics"]}};
@@ -73,7 +84,7 @@ int run(const CommandLine& line) {
 void restore_evaluation(const std::string& recipe_yaml) {
   const auto recipe = parse_recipe<EvalRecipe>(recipe_yaml, "the evaluation's recipe");
   const fs::path cost = fs::path(recipe.out) / "performance.json";
-  if (!recipe.record || !has_lineage(recipe.model) || !fs::exists(cost)) return;
+  if (!fs::exists(cost) || !takes_notes(recipe)) return;
   Evaluation evaluation{.name = evaluation_name(recipe),
                         .results = read_results(recipe.out),
                         .performance = read_json(cost),

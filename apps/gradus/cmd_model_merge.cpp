@@ -6,28 +6,38 @@
 #include "base/log.h"
 #include "commands.h"
 #include "hub/hub.h"
+#include "hub/reference.h"
 #include "model/folder.h"
 #include "model/merge_adapters.h"
 #include "model/merge_models.h"
 #include "model/quantization_config.h"
 #include "recipe_command.h"
+#include "store/adapter_base.h"
 #include "store/lineage.h"
 #include "tensor/device.h"
 
 namespace gradus {
 namespace {
 
-// `gradus model merge ADAPTER --base DIR --out DIR`: a recipe of one adapter.
+// Without --base the one that the adapter names.
+fs::path base_for(const CommandLine& line, const fs::path& adapter) {
+  if (line.has("--base")) return resolve_model(line.get("--base"));
+  require_adapter_folder(adapter);
+  return require_adapter_base(adapter);
+}
+
+// `gradus model merge ADAPTER [--base DIR] --out DIR`: a recipe of one adapter.
 MergeRecipe recipe_of_flags(const CommandLine& line) {
   const bool twice = line.has("--adapter") && !line.positional().empty();
   if (!line.overrides().empty() || twice)
     throw UsageError("give a recipe with key=value, or one adapter, --base and --out");
   MergeRecipe recipe;
-  recipe.base = resolve_model(line.require("--base")).string();
   recipe.out = line.require("--out");
   const std::string adapter =
       line.has("--adapter") ? line.get("--adapter") : line.only("ADAPTER_DIR");
-  recipe.adapters = {{.path = resolve_model(adapter).string()}};
+  const fs::path folder = resolve_model(adapter);
+  recipe.adapters = {{.path = folder.string()}};
+  recipe.base = base_for(line, folder).string();
   if (line.has("--dtype")) recipe.dtype = dtype_name(dtype_from_name(line.get("--dtype")));
   recipe.allow_other_base = line.has("--allow-other-base");
   return recipe;
@@ -48,7 +58,9 @@ void compare_names(const Adapter& adapter, const fs::path& base) {
   const auto last = [](const fs::path& path) {
     return (path.has_filename() ? path : path.parent_path()).filename();
   };
-  const bool same = !said.empty() && (said == own || last(said) == last(fs::absolute(base)));
+  const std::string source = hub_source(base);
+  const bool same = !said.empty() && (said == own || last(said) == last(fs::absolute(base)) ||
+                                      source.starts_with("hf://" + said + "@"));
   log_warning("merge", adapter.place + " has no lineage: that " + base.string() +
                            " is its base is checked by shapes only" +
                            (same ? "" : "; it names its base '" + printable(said) + "'"));
@@ -171,7 +183,9 @@ int run_merge(const CommandLine& line) {
 std::vector<Flag> merge_flags() {
   std::vector<Flag> flags = recipe_flags();
   flags.insert(flags.end(),
-               {{"--base", "DIR", "without a recipe: the model that the adapter was trained on"},
+               {{"--base", "DIR",
+                 "without a recipe: the model that the adapter was trained on (default: the one "
+                 "that the adapter names, if it is here)"},
                 {"--adapter", "DIR", "the adapter, if it is not given as ADAPTER_DIR"},
                 {"--out", "DIR", "the merged model folder to write; must not exist"},
                 {"--dtype", "DTYPE", "of the merged weights (default: the base's)"},
@@ -184,7 +198,7 @@ std::vector<Flag> merge_flags() {
 Command model_merge_command() {
   return {"model merge",
           "merge adapters into their base, or models with each other",
-          "ADAPTER_DIR --base DIR --out DIR | recipe.yaml [key=value …]",
+          "ADAPTER_DIR [--base DIR] --out DIR | recipe.yaml [key=value …]",
           merge_flags,
           recipe_details<MergeRecipe>,
           run_merge};

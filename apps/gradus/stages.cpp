@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "eval/recipe.h"
+#include "model/merge_recipe.h"
 #include "quant/recipe.h"
 #include "train/recipe.h"
 
@@ -46,6 +47,7 @@ std::vector<StageCommand> stage_commands() {
           stage_command<SftRecipe>("sft", AfterCrash::kResumes),
           stage_command<DistillRecipe>("distill", AfterCrash::kResumes),
           stage_command<QuantizeRecipe>("quantize", AfterCrash::kStartsOver),
+          stage_command<MergeRecipe>("model merge", AfterCrash::kStartsOver),
           eval_stage(),
           stage_command<CompareRecipe>("compare", AfterCrash::kStartsOver)};
 }

@@ -8,6 +8,7 @@
 #include "base/signals.h"
 #include "data/text_tools.h"
 #include "hub/hub.h"
+#include "hub/reference.h"
 #include "model/adapter.h"
 #include "model/quantization_config.h"
 #include "tensor/device.h"
@@ -104,6 +105,15 @@ void write_lineage_into(const fs::path& folder, const TrainingJob& job, const Tr
   lineage.recipe(job.resolved.values).training(lasting_part(summary)).write(folder);
 }
 
+// PEFT finds a base on a hub by its name and commit.
+void name_base(LoraConfig& config, const fs::path& base) {
+  config.base_model = base.string();
+  const std::string source = hub_source(base);
+  if (source.empty() || !parse_hub_reference(source).path.empty()) return;
+  config.base_model = parse_hub_reference(source).repository;
+  config.revision = parse_hub_reference(source).revision;
+}
+
 void save_result(const TrainingJob& job, const TrainingData& data, const RunFolder& folder,
                  Transformer& model, const Json& summary) {
   const fs::path& base = job.parents.front().folder;
@@ -112,7 +122,7 @@ void save_result(const TrainingJob& job, const TrainingData& data, const RunFold
   if (adapted) {
     AtomicFolder out(folder.adapter(), AtomicFolder::Existing::kReplace);
     LoraConfig config = lora_config(lora);
-    config.base_model = base.string();
+    name_base(config, base);
     save_adapter(out.path(), model, config);
     write_lineage_into(out.path(), job, data, summary);
     out.commit();

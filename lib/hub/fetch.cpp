@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/system.h"
+#include "hub/parts.h"
 
 namespace gradus {
 namespace {
@@ -88,12 +89,27 @@ void HubRemote::refuse(const HttpReply& reply) const {
                  .expected = "a branch, a tag or a commit of 40 digits",
                  .found = "'" + printable(reference_.revision) + "'"});
   if (code == "EntryNotFound") throw Error({.what = "has no such file", .where = where});
-  if (code == "GatedRepo" || reply.status == 403)
+  const std::string message = reply.header("x-error-message");
+  if (message == "Access to this resource is disabled.")
+    throw Error({.what = "is disabled: the hub gives it to nobody", .where = where});
+  if (message.starts_with("Invalid credentials"))
+    throw Error({.what = "the hub does not accept the access token",
+                 .where = where,
+                 .hint = cat("make a new one at ", settings_.endpoint,
+                             "/settings/tokens and set HF_TOKEN, or unset it for public models")});
+  if (code != "GatedRepo" && reply.status == 403)
+    throw Error({.what = "the hub refuses access",
+                 .where = where,
+                 .found = message.empty() ? "status 403" : printable(message, 200),
+                 .hint = anonymous ? "it may need HF_TOKEN" : "may this HF_TOKEN read it?"});
+  if (code == "GatedRepo")
     throw Error(
         {.what = "is gated: its owner gives access on request",
          .where = where,
-         .hint = cat("accept its conditions at ", settings_.endpoint, "/", reference_.repository,
-                     anonymous ? ", then set HF_TOKEN" : "; is HF_TOKEN of that account?")});
+         .hint =
+             cat("accept its conditions at ", settings_.endpoint,
+                 reference_.kind == HubKind::kDataset ? "/datasets/" : "/", reference_.repository,
+                 anonymous ? ", then set HF_TOKEN" : "; is HF_TOKEN of that account?")});
   if (reply.status == 404 || reply.status == 401)
     throw Error({.what = anonymous ? "is not on the hub, or is private"
                                    : "is not on the hub, or the token may not read it",
@@ -145,6 +161,15 @@ std::optional<HubListing> HubRemote::listing(const std::string& commit) {
                .expected = cat("at most ", kMaxPages)});
 }
 
+HttpReply HubRemote::fetch_blob(HttpClient& client, const std::string& url, const HubFile& file,
+                                TransferState& state) {
+  const fs::path blob = cache_.blob(file.etag());
+  if (file.bytes >= settings_.large_file && connections_ > 1) {
+    if (auto reply = fetch_in_parts(url, file, blob, settings_, connections_, state)) return *reply;
+  }
+  return fetch_file(client, url, file, blob, settings_, state);
+}
+
 void HubRemote::fetch_one(HttpClient& client, const std::string& commit, const std::string& path,
                           const HubFile& file, TransferState& state) {
   const fs::path blob = cache_.blob(file.etag());
@@ -154,8 +179,7 @@ void HubRemote::fetch_one(HttpClient& client, const std::string& commit, const s
   if (!failed && there == static_cast<uintmax_t>(file.bytes)) {
     state.bytes += file.bytes;  // another snapshot or process has it
   } else {
-    const HttpReply reply =
-        fetch_file(client, file_url(commit, path), file, blob, settings_, state);
+    const HttpReply reply = fetch_blob(client, file_url(commit, path), file, state);
     if (!reply.ok()) refuse(reply);
   }
   cache_.link(commit, path, file.etag());
@@ -171,6 +195,12 @@ void HubRemote::fetch(const std::string& commit, const HubListing& listing,
   for (const std::string& path : order) total += listing.at(path).bytes;
   log_info("hub",
            cat(to_string(reference_), ": fetching ", order.size(), " files, ", human_bytes(total)));
+  const auto large = std::count_if(order.begin(), order.end(), [&](const std::string& path) {
+    return listing.at(path).bytes >= settings_.large_file;
+  });
+  connections_ = settings_.connections /
+                 std::clamp(static_cast<int>(std::min<int64_t>(large, settings_.parallel_files)), 1,
+                            settings_.connections);
   TransferState state;
   Crew crew(order.size(), state);
   const auto threads =

@@ -36,11 +36,14 @@ class HubRemote {
   [[noreturn]] void refuse(const HttpReply& reply) const;
   void fetch_one(HttpClient& client, const std::string& commit, const std::string& path,
                  const HubFile& file, TransferState& state);
+  HttpReply fetch_blob(HttpClient& client, const std::string& url, const HubFile& file,
+                       TransferState& state);
   HttpClient& client();
 
   const HubSettings& settings_;
   const HubReference& reference_;
   const HubCache& cache_;
+  int connections_ = 1;               // for one large file
   std::optional<HttpClient> client_;  // made at the first request
   std::string problem_;
 };

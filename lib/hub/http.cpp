@@ -171,7 +171,8 @@ HttpReply HttpClient::perform(const std::string& url, const HttpGet& request) {
   Exchange exchange{.curl = curl, .request = request, .reply = {}};
   const std::string agent = "gradus/" + program_version();
   const std::string authorization = "Authorization: Bearer " + token_;
-  const std::string range = cat(request.first_byte, "-");
+  const bool ends = request.last_byte >= 0;
+  const std::string range = cat(request.first_byte, "-", ends ? cat(request.last_byte) : "");
   curl_slist* headers = nullptr;
   if (!token_.empty() && url_origin(url) == origin_)
     headers = curl_slist_append(headers, authorization.c_str());
@@ -184,7 +185,7 @@ HttpReply HttpClient::perform(const std::string& url, const HttpGet& request) {
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(stall_seconds_));
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L << 10);
-  if (request.first_byte > 0) curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+  if (request.first_byte > 0 || ends) curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -207,6 +208,7 @@ HttpReply HttpClient::get(const std::string& url, const HttpGet& request) {
   std::string at = url;
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
     HttpReply reply = perform(at, request);
+    reply.url = at;
     if (!reply.failure.empty() || !is_redirect(reply.status)) return reply;
     at = redirect_target(at, reply, reply.failure);
     if (!reply.failure.empty()) return reply;

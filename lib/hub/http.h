@@ -17,6 +17,7 @@ struct HttpReply {
   std::map<std::string, std::string> headers;  // names in lower case; the last one counts
   std::string body;                            // bounded; empty when a sink took it
   std::string failure;                         // "timed out", … ; set also when a body broke off
+  std::string url = {};                        // that answered, after all redirects
 
   bool ok() const { return failure.empty() && (status == 200 || status == 206); }
   std::string header(const std::string& name) const;
@@ -24,6 +25,7 @@ struct HttpReply {
 
 struct HttpGet {
   int64_t first_byte = 0;  // above 0: a Range request
+  int64_t last_byte = -1;  // not below 0: a Range request that ends there
   size_t max_body = size_t{64} << 20;
   // Takes the body of a 200 or 206; may throw, which ends the request.
   std::function<void(const HttpReply& head, std::string_view part)> sink = {};

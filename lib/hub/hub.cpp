@@ -19,8 +19,8 @@ enum class Wanted { kModel, kModelText, kData };
 // without either, what the snapshot holds.
 class Resolver {
  public:
-  explicit Resolver(const std::string& text)
-      : settings_(hub_settings_from_environment()),
+  explicit Resolver(const std::string& text, HubSettings settings = hub_settings_from_environment())
+      : settings_(std::move(settings)),
         reference_(parse_hub_reference(text)),
         cache_(settings_.cache, reference_),
         remote_(settings_, reference_, cache_) {}
@@ -158,6 +158,17 @@ fs::path resolve_model(const std::string& reference) {
 fs::path resolve_model_text(const std::string& reference) {
   return is_hub_reference(reference) ? Resolver(reference).resolve(Wanted::kModelText)
                                      : fs::path(reference);
+}
+
+fs::path cached_model(const std::string& reference) {
+  HubSettings settings = hub_settings_from_environment();
+  settings.access = HubAccess::kOffline;
+  try {
+    return Resolver(reference, settings).resolve(Wanted::kModel);
+  } catch (const Error& error) {
+    log_debug("hub", error.what());
+    return {};
+  }
 }
 
 fs::path resolve_data(const std::string& reference) {

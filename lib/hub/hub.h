@@ -19,6 +19,8 @@ namespace gradus {
 fs::path resolve_model(const std::string& reference);
 // The same without the weights: configuration, tokenizer, chat template.
 fs::path resolve_model_text(const std::string& reference);
+// The same from the cache alone; empty when the cache lacks anything of it.
+fs::path cached_model(const std::string& reference);
 // The same for data: a file, or a folder with the data files directly in it.
 fs::path resolve_data(const std::string& reference);
 

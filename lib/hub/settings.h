@@ -21,6 +21,8 @@ struct HubSettings {
   int attempts = 6;                     // in a row without any progress
   std::chrono::milliseconds wait{500};  // before the second attempt; doubles
   int parallel_files = 4;
+  int connections = 8;                     // in all, where a large file takes several
+  int64_t large_file = int64_t{12} << 20;  // bytes
 };
 
 // Throws gradus::Error for values that cannot be used, naming the variable (never a token's value).

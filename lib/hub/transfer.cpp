@@ -4,64 +4,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <optional>
-#include <thread>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/system.h"
 
 namespace gradus {
 namespace {
 
-using std::chrono::milliseconds;
-constexpr milliseconds kLongestWait = std::chrono::minutes(5);
 constexpr int kContentAttempts = 2;
-
-bool may_be_tried_again(const HttpReply& reply) {
-  if (!reply.failure.empty()) return true;
-  return reply.status == 408 || reply.status == 429 || reply.status == 500 || reply.status == 502 ||
-         reply.status == 503 || reply.status == 504;
-}
-
-void wait(milliseconds time, const TransferState* state) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) {
-    throw_if_stopped();
-    if (state && state->cancelled) throw TransferCancelled();
-    const auto left =
-        std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
-    std::this_thread::sleep_for(std::clamp(left, milliseconds(0), milliseconds(100)));
-  }
-}
-
-std::string describe(const HttpReply& reply) {
-  return reply.failure.empty() ? cat("the hub answered ", reply.status) : reply.failure;
-}
-
-void log_retry(const std::string& what, const HttpReply& reply, milliseconds time) {
-  log_info("hub", cat(what, ": ", describe(reply), "; trying again in ",
-                      static_cast<double>(time.count()) / 1000, " s"));
-}
-
-std::optional<int64_t> number(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || value < 0) return std::nullopt;
-  return value;
-}
-
-// "bytes 100-199/200" -> 100.
-std::optional<int64_t> first_byte_of(const std::string& content_range) {
-  constexpr std::string_view kUnit = "bytes ";
-  if (!content_range.starts_with(kUnit)) return std::nullopt;
-  return number(std::string_view(content_range).substr(kUnit.size()));
-}
 
 // The file under construction and the digest of what is in it.
 class Incomplete {
@@ -194,41 +148,18 @@ HttpReply fill(HttpClient& client, const std::string& url, Incomplete& target,
     if (target.full() || !may_be_tried_again(reply)) return reply;
     if (target.bytes() > before) attempt = 1;
     if (attempt >= settings.attempts) return reply;
-    const milliseconds time = wait_before(attempt, reply, settings);
-    log_retry(url, reply, time);
-    wait(time, &state);
+    wait_to_retry(url, attempt, reply, settings, &state.cancelled);
   }
 }
 
-void check_space(const fs::path& folder, int64_t bytes) {
-  std::error_code failed;
-  const fs::space_info space = fs::space(folder, failed);
-  if (failed || space.available >= static_cast<uintmax_t>(bytes)) return;
-  throw Error({.what = "the disk has no room for the file",
-               .where = folder.string(),
-               .expected = human_bytes(bytes),
-               .found = human_bytes(static_cast<int64_t>(space.available)) + " free",
-               .hint = "free some space or set HF_HUB_CACHE to a larger disk"});
-}
-
 }  // namespace
-
-milliseconds wait_before(int attempt, const HttpReply& reply, const HubSettings& settings) {
-  const std::string asked = reply.header("retry-after");
-  if (const auto seconds = number(asked))
-    return std::min<milliseconds>(std::chrono::seconds(std::min<int64_t>(*seconds, 3600)),
-                                  kLongestWait);
-  return std::min(settings.wait * (int64_t{1} << std::min(attempt - 1, 10)), kLongestWait);
-}
 
 HttpReply get_with_retries(HttpClient& client, const std::string& url,
                            const HubSettings& settings) {
   for (int attempt = 1;; ++attempt) {
     HttpReply reply = client.get(url, {});
     if (!may_be_tried_again(reply) || attempt >= settings.attempts) return reply;
-    const milliseconds time = wait_before(attempt, reply, settings);
-    log_retry(url, reply, time);
-    wait(time, nullptr);
+    wait_to_retry(url, attempt, reply, settings, nullptr);
   }
 }
 

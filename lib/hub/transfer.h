@@ -2,23 +2,12 @@
 // Bytes from the hub: requests that are tried again, and files that continue where they broke off.
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <string>
 
-#include "hub/http.h"
 #include "hub/listing.h"
+#include "hub/retry.h"
 
 namespace gradus {
-
-// What the transfers of one fetch share. Safe from several threads.
-struct TransferState {
-  std::atomic<int64_t> bytes{0};       // received so far
-  std::atomic<bool> cancelled{false};  // one of them failed: the others stop
-};
-
-// Thrown out of a transfer when another one failed first.
-struct TransferCancelled {};
 
 // Tries again after broken connections and after 408, 429 and 5xx, waiting longer each time or as
 // long as Retry-After says (at most 5 minutes). The last reply is returned, whatever it is.
@@ -31,9 +20,5 @@ HttpReply get_with_retries(HttpClient& client, const std::string& url, const Hub
 HttpReply fetch_file(HttpClient& client, const std::string& url, const HubFile& file,
                      const fs::path& destination, const HubSettings& settings,
                      TransferState& state);
-
-// Before attempt number `attempt` (from 1): what the reply asks for, else settings.wait doubled.
-std::chrono::milliseconds wait_before(int attempt, const HttpReply& reply,
-                                      const HubSettings& settings);
 
 }  // namespace gradus

@@ -3,9 +3,11 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
+#include "model/adapter_experts.h"
 #include "model/folder.h"
 
 namespace gradus {
@@ -37,14 +39,29 @@ class Misfits {
   size_t count_ = 0;
 };
 
+// Whether `name` of trainable_token_indices means this module.
+bool fits_tokens(const std::string& name, const std::string& module, const Transformer& model) {
+  return name.empty() ? module == embedding_module(model)
+                      : module == name || module.ends_with("." + name);
+}
+
+// The tokens whose rows `module` replaces, or null.
+const std::vector<int64_t>* find_tokens(const Adapter& adapter, const Transformer& model,
+                                        const std::string& module) {
+  for (const auto& [name, ids] : adapter.config.trainable_tokens) {
+    if (fits_tokens(name, module, model)) return &ids;
+  }
+  return nullptr;
+}
+
 // The checks of attach_adapter, in the order of the model.
 class Fit {
  public:
-  Fit(Transformer& model, const Adapter& adapter)
-      : model_(model),
-        adapter_(adapter),
-        rules_(adapter.config, adapter.place + "/adapter_config.json"),
-        misfits_(adapter) {}
+  Fit(Transformer& model, const Adapter& adapter, const LoraRules& rules,
+      const ExpertPairs& experts)
+      : model_(model), adapter_(adapter), rules_(rules), experts_(experts), misfits_(adapter) {
+    for (const std::string& line : experts.misfits) misfits_.add(line);
+  }
 
   void check() {
     for_each_adaptable(model_, [&](const AdaptablePart& at) { check_part(at); });
@@ -54,6 +71,7 @@ class Fit {
     }
     check_tensors();
     check_saved();
+    check_tokens();
     if (adapter_.config.ensure_weight_tying && model_.config().tie_word_embeddings)
       misfits_.add("option 'ensure_weight_tying' is not supported");
     misfits_.raise_if_any();
@@ -64,18 +82,30 @@ class Fit {
     const auto& [name, rows] = at.name();
     seen_.insert(name);
     const auto found = adapter_.pairs.find(name);
-    const bool target = rules_.is_target(name, at.kind);
+    const bool target = rules_.is_target(name, at.kind) || experts_.pairs.contains(name);
     if (found == adapter_.pairs.end()) {
-      if (target) misfits_.add("nothing is stored for " + name + ", which target_modules names");
+      if (target && !is_left_out(name))
+        misfits_.add("nothing is stored for " + name + ", which target_modules names");
       return;
     }
     if (!target) misfits_.add(name + " has an adapter, but target_modules does not name it");
     const LoraPair& pair = found->second;
     misfits_.expect(name + ".lora_A", {pair.a.size(0), at.layer.in_features}, pair.a);
     misfits_.expect(name + ".lora_B", {rows, pair.b.size(1)}, pair.b);
+    if (pair.bias.defined()) misfits_.expect(name + ".lora_B.bias", {rows}, pair.bias);
     if (!pair.magnitude.defined()) return;
     misfits_.expect(name + ".lora_magnitude_vector", {rows}, pair.magnitude);
     if (at.layer.quantized) misfits_.add("use_dora needs the weights that are quantised: " + name);
+  }
+
+  // Transformers 5 stacks the experts, and PEFT then finds none of their projections by name: an
+  // adapter may leave out all of them.
+  bool is_left_out(const std::string& name) const {
+    const std::string& experts = model_.config().names.experts;
+    return name.find("." + experts) != name.npos &&
+           std::none_of(adapter_.pairs.begin(), adapter_.pairs.end(), [&](const auto& entry) {
+             return entry.first.find("." + experts) != std::string::npos;
+           });
   }
 
   void check_embeddings() {
@@ -84,8 +114,9 @@ class Fit {
       misfits_.add("nothing is stored for " + own + ", which target_modules names");
     for (const auto& [module, pair] : adapter_.embeddings) {
       if (module != own) misfits_.add(printable(module) + " is not the embedding");
-      if (pair.magnitude.defined() || adapter_.config.use_dora)
-        misfits_.add("use_dora on the embedding is not supported");
+      if (pair.magnitude.defined())
+        misfits_.expect(module + ".lora_magnitude_vector", {model_.embedding.size(1)},
+                        pair.magnitude);
       misfits_.expect(module + ".lora_embedding_A", {pair.a.size(0), model_.embedding.size(0)},
                       pair.a);
       misfits_.expect(module + ".lora_embedding_B", {model_.embedding.size(1), pair.b.size(1)},
@@ -118,9 +149,39 @@ class Fit {
     }
   }
 
+  void check_tokens() {
+    const std::string input = embedding_module(model_), output = model_.output.parts[0].name;
+    for (const auto& [module, rows] : adapter_.token_rows) {
+      if (module != input && module != output) misfits_.add(printable(module) + " is no embedding");
+      if (adapter_.embeddings.contains(module) || adapter_.pairs.contains(module))
+        misfits_.add(module + " has an adapter and trainable tokens");
+      if (!find_tokens(adapter_, model_, module))
+        misfits_.add(printable(module) + " has rows that trainable_token_indices does not name");
+    }
+    for (const auto& [name, ids] : adapter_.config.trainable_tokens) check_rows(name, ids);
+  }
+
+  void check_rows(const std::string& name, const std::vector<int64_t>& ids) {
+    const auto found =
+        std::find_if(adapter_.token_rows.begin(), adapter_.token_rows.end(),
+                     [&](const auto& entry) { return fits_tokens(name, entry.first, model_); });
+    // Of two that share a weight, PEFT stores the embedding.
+    if (found == adapter_.token_rows.end() &&
+        !(model_.config().tie_word_embeddings && !name.empty()))
+      misfits_.add("nothing is stored for trainable_token_indices " + printable(name));
+    if (found == adapter_.token_rows.end()) return;
+    const auto count = static_cast<int64_t>(ids.size());
+    misfits_.expect(found->first + ": trainable_tokens_delta", {count, model_.embedding.size(1)},
+                    found->second);
+    const int64_t V = model_.embedding.size(0);
+    if (std::any_of(ids.begin(), ids.end(), [&](int64_t id) { return id >= V; }))
+      misfits_.add(cat("trainable_token_indices names a token outside of ", V));
+  }
+
   Transformer& model_;
   const Adapter& adapter_;
-  LoraRules rules_;
+  const LoraRules& rules_;
+  const ExpertPairs& experts_;
   Misfits misfits_;
   std::set<std::string> seen_;
 };
@@ -129,7 +190,7 @@ LoraPair placed(const LoraPair& pair, c10::Device device) {
   const auto moved = [&](const at::Tensor& tensor) {
     return tensor.defined() ? tensor.to(device) : tensor;
   };
-  return {moved(pair.a), moved(pair.b), pair.scale, moved(pair.magnitude)};
+  return {moved(pair.a), moved(pair.b), pair.scale, moved(pair.magnitude), moved(pair.bias)};
 }
 
 void attach_pairs(Transformer& model, const Adapter& adapter) {
@@ -158,12 +219,29 @@ void replace_tensors(Transformer& model, const Adapter& adapter) {
     model.embedding.detach().copy_(tied->second);
 }
 
+// A tied output follows the embedding unless it has rows of its own.
+void replace_tokens(Transformer& model, const Adapter& adapter) {
+  const std::string& output = model.output.parts[0].name;
+  if (adapter.token_rows.contains(output)) model.untie_output();
+  for (const auto& [module, rows] : adapter.token_rows) {
+    at::Tensor target = (module == output ? model.output.weight : model.embedding).detach();
+    const std::vector<int64_t>& ids = *find_tokens(adapter, model, module);
+    for (size_t i = 0; i < ids.size(); ++i)
+      target.select(0, ids[i]).copy_(rows.select(0, static_cast<int64_t>(i)));
+  }
+}
+
 }  // namespace
 
-void attach_adapter(Transformer& model, const Adapter& adapter) {
+void attach_adapter(Transformer& model, const Adapter& stored) {
   const at::NoGradGuard no_gradients;
-  Fit(model, adapter).check();
+  const LoraRules rules(stored.config, stored.place + "/adapter_config.json");
+  const ExpertPairs experts = split_stacked(stored, rules, model);
+  Adapter adapter = stored;
+  adapter.pairs.insert(experts.pairs.begin(), experts.pairs.end());
+  Fit(model, adapter, rules, experts).check();
   replace_tensors(model, adapter);
+  replace_tokens(model, adapter);
   attach_pairs(model, adapter);
 }
 

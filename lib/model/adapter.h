@@ -16,11 +16,15 @@ namespace gradus {
 struct Adapter {
   std::string place;  // its folder, for messages
   LoraConfig config;
-  std::map<std::string, LoraPair> pairs;       // by module
-  std::map<std::string, LoraPair> embeddings;  // a [r, V], b [D, r]; by module
-  std::map<std::string, at::Tensor> tensors;   // stored whole, by their name in the base
+  std::map<std::string, LoraPair> pairs;         // by module
+  std::map<std::string, LoraPair> embeddings;    // a [r, V], b [D, r]; by module
+  std::map<std::string, LoraPair> stacked;       // a [r · E, K], b [N, r · E]; by parameter
+  std::map<std::string, at::Tensor> token_rows;  // rows [n, D] of trainable_tokens; by module
+  std::map<std::string, at::Tensor> tensors;     // stored whole, by their name in the base
 };
 
+// Throws gradus::Error unless `folder` holds an adapter that can be read.
+void require_adapter_folder(const fs::path& folder);
 // Throws gradus::Error naming the file and tensor for anything missing, unknown, misshapen or not
 // finite.
 Adapter read_adapter(const fs::path& folder);

@@ -20,6 +20,14 @@ namespace {
 
 std::string last_part(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
+// Where else would the adapter's bias go when it is merged?
+void require_bias(const Linear& layer, size_t part) {
+  if (layer.bias.defined()) return;
+  throw Error({.what = "lora_bias needs a projection that has a bias",
+               .where = layer.parts[part].name,
+               .hint = "without one the adapter cannot become part of the model"});
+}
+
 // Kaiming-uniform with a = sqrt(5), as PEFT initialises A: uniform in ±1/sqrt(K). Each tensor has
 // a stream of its own, so that the values do not depend on which others exist.
 at::Tensor initial_a(int64_t rank, int64_t columns, uint64_t seed, const std::string& name) {
@@ -41,8 +49,12 @@ LoraPair new_pair(const AdaptablePart& at, const Transformer& model, const LoraR
   const int64_t rank = rules.rank(name);
   return {.a = initial_a(rank, at.layer.in_features, seed, name).to(options),
           .b = at::zeros({rows, rank}, options),
-          .scale = rules.scale(name),
-          .magnitude = {}};
+          .scale = rules.scale(name)};
+}
+
+at::Tensor new_bias(const AdaptablePart& at) {
+  require_bias(at.layer, at.part);
+  return at::zeros({at.name().rows}, at.layer.bias.options().requires_grad(false));
 }
 
 [[noreturn]] void matches_nothing(const std::string& key, const std::string& name,
@@ -114,6 +126,10 @@ void merge_layer(Linear& layer) {
     at::Tensor rows =
         layer.weight.detach().narrow(0, layer.first_row(part), layer.parts[part].rows);
     rows.copy_(merged_weight(rows, pair));
+    if (!pair.bias.defined()) continue;
+    require_bias(layer, part);
+    at::Tensor bias = layer.bias.detach().narrow(0, layer.first_row(part), rows.size(0));
+    bias.add_(pair.bias, pair.scale);
   }
   layer.lora.clear();
 }
@@ -164,6 +180,7 @@ void attach_lora(Transformer& model, const LoraConfig& config, uint64_t seed) {
   for_each_adaptable(model, [&](const AdaptablePart& at) {
     if (!rules.is_target(at.name().name, at.kind)) return;
     LoraPair& pair = at.pair() = new_pair(at, model, rules, seed);
+    if (config.lora_bias) pair.bias = new_bias(at);
     if (!config.use_dora) return;
     pair.magnitude = row_lengths(
         at.layer.weight.detach().narrow(0, at.layer.first_row(at.part), at.name().rows));
@@ -180,6 +197,7 @@ std::vector<NamedTensor> lora_tensors(const Transformer& model) {
       const std::string& name = layer.parts[part].name;
       add(name + ".lora_A.weight", layer.lora[part].a);
       add(name + ".lora_B.weight", layer.lora[part].b);
+      add(name + ".lora_B.bias", layer.lora[part].bias);
       add(name + ".lora_magnitude_vector", layer.lora[part].magnitude);
     }
   };

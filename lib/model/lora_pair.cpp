@@ -17,6 +17,8 @@ at::Tensor direction(const at::Tensor& weight, const LoraPair& pair) {
          at::matmul(pair.b.to(at::kFloat), pair.a.to(at::kFloat)) * pair.scale;
 }
 
+}  // namespace
+
 // The row lengths are constants to the gradient, as section 4.3 of the DoRA paper suggests.
 at::Tensor row_gains(const at::Tensor& weight, const LoraPair& pair) {
   at::Tensor lengths;
@@ -26,8 +28,6 @@ at::Tensor row_gains(const at::Tensor& weight, const LoraPair& pair) {
   }
   return pair.magnitude.to(at::kFloat) / lengths;
 }
-
-}  // namespace
 
 at::Tensor row_lengths(const at::Tensor& weight) {
   return at::linalg_vector_norm(weight.to(at::kFloat), 2, {1});
@@ -42,7 +42,8 @@ at::Tensor merged_weight(const at::Tensor& weight, const LoraPair& pair) {
 at::Tensor lora_update(const LoraPair& pair, const at::Tensor& x, const LoraBase& base) {
   const at::Tensor narrow =
       ops::linear(x.to(pair.a.scalar_type()), pair.a, {}) * pair.scale;  // [T, r]
-  at::Tensor update = ops::linear(narrow, pair.b, {});
+  const at::Tensor bias = pair.bias.defined() ? pair.bias * pair.scale : pair.bias;
+  at::Tensor update = ops::linear(narrow, pair.b, bias);
   if (pair.magnitude.defined()) {
     const at::Tensor gains = row_gains(base.weight, pair);
     const at::Tensor own = base.bias.defined() ? base.y - base.bias : base.y.clone();

@@ -10,11 +10,15 @@ namespace gradus {
 struct LoraPair {
   at::Tensor a, b;  // [r, K], [rows, r]; undefined where there is no adapter
   double scale = 1.0;
-  at::Tensor magnitude;  // [rows], or undefined
+  at::Tensor magnitude = {};  // [rows], or undefined
+  at::Tensor bias = {};  // [rows], or undefined: scale · bias is added to the output (lora_bias)
 };
 
 // W' [rows, K] in fp32 for weight [rows, K] of any dtype.
 at::Tensor merged_weight(const at::Tensor& weight, const LoraPair& pair);
+
+// What a magnitude multiplies the rows of weight + scale · B A by, fp32 [rows].
+at::Tensor row_gains(const at::Tensor& weight, const LoraPair& pair);
 
 // The lengths of the rows of weight [rows, K], fp32: DoRA's magnitude before any training.
 at::Tensor row_lengths(const at::Tensor& weight);

@@ -27,6 +27,9 @@ void check_combinable(const Adapter& adapter) {
   const LoraConfig& config = adapter.config;
   if (config.use_dora) refuse(adapter, "an adapter with magnitudes (use_dora)");
   if (config.bias != LoraBias::kNone) refuse(adapter, "an adapter with biases");
+  if (config.lora_bias) refuse(adapter, "an adapter with biases (lora_bias)");
+  if (!config.target_parameters.empty()) refuse(adapter, "an adapter of stacked experts");
+  if (!config.trainable_tokens.empty()) refuse(adapter, "an adapter with trainable tokens");
   if (!config.modules_to_save.empty()) refuse(adapter, "an adapter with modules_to_save");
 }
 
@@ -120,8 +123,8 @@ void round_to(Transformer& model, c10::ScalarType stored) {
 Adapter combine_adapters(std::vector<WeightedAdapter> parts, MergeMethod method, uint64_t seed) {
   if (parts.size() == 1 && parts[0].weight == 1.0) return std::move(parts[0].adapter);
   const at::NoGradGuard no_gradients;
-  Adapter result{
-      .place = "the combined adapter", .config = {}, .pairs = {}, .embeddings = {}, .tensors = {}};
+  Adapter result;
+  result.place = "the combined adapter";
   for (const WeightedAdapter& part : parts) {
     check_combinable(part.adapter);
     take_tensors(result, part.adapter);

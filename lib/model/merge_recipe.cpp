@@ -16,8 +16,9 @@ void check_adapters(const MergeRecipe& recipe, Problems& problems) {
 }
 
 void check_models(const MergeRecipe& recipe, Problems& problems) {
-  if (!recipe.method || recipe.method == MergeMethod::kCat)
-    return problems.add("method", "is missing: how are the models merged?");
+  if (!recipe.method) return problems.add("method", "is missing: how are the models merged?");
+  if (recipe.method == MergeMethod::kCat || recipe.method == MergeMethod::kMagnitudePrune)
+    return problems.add("method", to_string(*recipe.method) + " is for adapters");
   const bool based =
       *recipe.method != MergeMethod::kLinear && *recipe.method != MergeMethod::kSlerp;
   const std::string name = to_string(*recipe.method);
@@ -44,6 +45,7 @@ std::span<const EnumName<MergeMethod>> enum_names(MergeMethod) {
       {"ties", MergeMethod::kTies},
       {"dare_linear", MergeMethod::kDareLinear},
       {"dare_ties", MergeMethod::kDareTies},
+      {"magnitude_prune", MergeMethod::kMagnitudePrune},
       {"task_arithmetic", MergeMethod::kTaskArithmetic},
       {"slerp", MergeMethod::kSlerp}};
   return kNames;

@@ -12,7 +12,16 @@
 
 namespace gradus {
 
-enum class MergeMethod { kCat, kLinear, kTies, kDareLinear, kDareTies, kTaskArithmetic, kSlerp };
+enum class MergeMethod {
+  kCat,
+  kLinear,
+  kTies,
+  kDareLinear,
+  kDareTies,
+  kMagnitudePrune,
+  kTaskArithmetic,
+  kSlerp
+};
 
 std::span<const EnumName<MergeMethod>> enum_names(MergeMethod);
 std::string to_string(MergeMethod method);
@@ -23,7 +32,10 @@ inline bool is_dare(MergeMethod method) {
 inline bool elects_signs(MergeMethod method) {
   return method == MergeMethod::kTies || method == MergeMethod::kDareTies;
 }
-inline bool has_density(MergeMethod method) { return is_dare(method) || elects_signs(method); }
+inline bool keeps_largest(MergeMethod method) {
+  return method == MergeMethod::kTies || method == MergeMethod::kMagnitudePrune;
+}
+inline bool has_density(MergeMethod method) { return is_dare(method) || keeps_largest(method); }
 
 // An adapter or a model that is merged.
 struct MergePartRecipe {
@@ -35,7 +47,8 @@ struct MergePartRecipe {
   void visit(V& v) {
     v("path", path, "its folder", rule::required, rule::path_input);
     v("weight", weight, "its share; negative takes away");
-    v("density", density, "ties, dare_linear and dare_ties: the share of its values that is kept",
+    v("density", density,
+      "ties, dare_linear, dare_ties and magnitude_prune: the share of its values that is kept",
       rule::above(0), rule::at_most(1));
   }
 };
@@ -63,8 +76,8 @@ struct MergeRecipe {
     v("adapters", adapters, "adapters to merge into the base");
     v("models", models, "models to merge with each other");
     v("method", method,
-      "adapters: cat (default: the exact weighted sum), linear, ties, dare_linear, dare_ties; "
-      "models: linear, task_arithmetic, ties, dare_linear, dare_ties, slerp");
+      "adapters: cat (default: the exact weighted sum), linear, ties, dare_linear, dare_ties, "
+      "magnitude_prune; models: linear, task_arithmetic, ties, dare_linear, dare_ties, slerp");
     v("t", t, "slerp: from 0, the first model, to 1, the second", rule::in_range(0, 1));
     v("lambda", lambda, "factor of the merged change to the base");
     v("normalize", normalize,

@@ -65,7 +65,7 @@ std::vector<MergeTerm> pruned(MergeMethod method, std::vector<MergeTerm> terms,
                               const MergeSeed& seed) {
   for (size_t i = 0; i < terms.size(); ++i) {
     MergeTerm& term = terms[i];
-    if (method == MergeMethod::kTies) term.tensor = keep_largest(term.tensor, term.density);
+    if (keeps_largest(method)) term.tensor = keep_largest(term.tensor, term.density);
     if (is_dare(method)) term.tensor = keep_random(term.tensor, term.density, seed, i);
   }
   return terms;

@@ -28,8 +28,8 @@ struct MergeSeed {
   std::string name;
 };
 
-// The terms with all but `density` of their values zero: the largest for TIES; random ones, the
-// kept divided by the density, for DARE. Other methods keep all.
+// The terms with all but `density` of their values zero: the largest for TIES and pruning; random
+// ones, the kept divided by the density, for DARE. Other methods keep all.
 std::vector<MergeTerm> pruned(MergeMethod method, std::vector<MergeTerm> terms,
                               const MergeSeed& seed);
 

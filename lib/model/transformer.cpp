@@ -244,7 +244,8 @@ bool is_trained(const Norm& norm) { return is_trained(norm.weight) || is_trained
 bool is_trained(const Linear& layer) {
   return is_trained(layer.weight) || is_trained(layer.bias) ||
          std::any_of(layer.lora.begin(), layer.lora.end(), [](const LoraPair& pair) {
-           return is_trained(pair.a) || is_trained(pair.b) || is_trained(pair.magnitude);
+           return is_trained(pair.a) || is_trained(pair.b) || is_trained(pair.magnitude) ||
+                  is_trained(pair.bias);
          });
 }
 bool is_trained(const DecoderLayer& layer) {
@@ -311,7 +312,9 @@ Tensor Transformer::look_up(const Tensor& ids) const {
   const Tensor x = at::embedding(embedding, ids);  // [T, D]
   if (!embedding_lora.a.defined()) return x;
   const Tensor narrow = at::embedding(embedding_lora.a.t(), ids) * embedding_lora.scale;
-  return x + ops::linear(narrow, embedding_lora.b, {}).to(x.scalar_type());
+  const Tensor y = x + ops::linear(narrow, embedding_lora.b, {}).to(x.scalar_type());
+  if (!embedding_lora.magnitude.defined()) return y;
+  return (y * row_gains(embedding.t(), embedding_lora)).to(x.scalar_type());
 }
 
 Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {

@@ -91,6 +91,7 @@ LoraConfig lora_config(const LoraRecipe& recipe) {
                     .alpha = recipe.alpha,
                     .use_rslora = recipe.use_rslora,
                     .use_dora = recipe.use_dora,
+                    .lora_bias = recipe.lora_bias,
                     .target_modules = recipe.targets,
                     .rank_pattern = {recipe.rank_pattern.begin(), recipe.rank_pattern.end()},
                     .alpha_pattern = {recipe.alpha_pattern.begin(), recipe.alpha_pattern.end()},

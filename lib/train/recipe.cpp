@@ -46,6 +46,7 @@ void FreezeRecipe::check(Problems& problems) const {
 }
 
 void LoraRecipe::check(Problems& problems) const {
+  if (lora_bias && use_dora) problems.add("lora_bias", "does not go with use_dora");
   for (const std::string& target : targets) {
     if (target == "all-linear" && targets.size() > 1)
       problems.add("targets", "all-linear stands alone");

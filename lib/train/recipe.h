@@ -94,6 +94,7 @@ struct LoraRecipe {
   double alpha = 32;
   bool use_rslora = false;
   bool use_dora = false;
+  bool lora_bias = false;
   std::map<std::string, int64_t> rank_pattern = {};
   std::map<std::string, double> alpha_pattern = {};
   std::vector<std::string> modules_to_save = {};
@@ -109,6 +110,7 @@ struct LoraRecipe {
     v("alpha", alpha, "the update is scaled by alpha / rank", rule::positive);
     v("use_rslora", use_rslora, "scale by alpha / sqrt(rank) instead (rsLoRA)");
     v("use_dora", use_dora, "learn the length of each weight row apart from its direction (DoRA)");
+    v("lora_bias", lora_bias, "learn a bias beside B, for projections that have one");
     v("rank_pattern", rank_pattern,
       "other ranks, by a regular expression for the end of the projection's name",
       rule::in_range(1, 65536));

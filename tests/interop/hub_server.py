@@ -7,6 +7,7 @@ port and thus another origin, as the real hub does.
 
 import hashlib
 import http.server
+import itertools
 import json
 import threading
 import time
@@ -31,6 +32,8 @@ class Hub:
     def __init__(self, page_size=1000):
         self.repositories, self.faults, self.requests, self.tokens = {}, {}, [], {}
         self.page_size, self.cdn_headers, self.listing_override = page_size, [], {}
+        self.numbers, self.address_uses, self.used = itertools.count(), None, {}  # how often an address of the CDN is good
+        self.moved, self.refusals = {}, {}  # {old name: new name}, {name: (status, headers)}
         self.lock = threading.Lock()
         self.servers = [self._start(HubHandler), self._start(CdnHandler)]
         self.endpoint, self.cdn = (f"http://127.0.0.1:{s.server_port}" for s in self.servers)
@@ -88,16 +91,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(fault[1], b"busy", **fault[2])
         if kind == "corrupt":
             content = bytes([content[0] ^ 1]) + content[1:]
-        start = 0
+        start, end = 0, len(content)
         wanted = self.headers.get("Range")
         if wanted and kind != "ignore_range":
-            start = int(wanted.removeprefix("bytes=").split("-")[0])
-            headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last) + 1, end) if last else end
+            headers["Content_Range"] = f"bytes {start}-{end - 1}/{len(content)}"
         if kind == "wrong_range":
             headers["Content_Range"] = f"bytes 0-{len(content) - 1}/{len(content)}"
         if kind == "long":
             content += b"more"
-        body = content[start:]
+        body = content[start : end + 4 if kind == "long" else end]
         self.send_response(206 if "Content_Range" in headers else 200)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -121,7 +125,11 @@ class CdnHandler(Handler):
     def do_GET(self):
         hub = self.server.hub
         hub.cdn_headers.append(dict(self.headers))
-        digest = self.path.strip("/")
+        digest, _, number = self.path.strip("/").partition("?")
+        with hub.lock:
+            hub.used[number] = hub.used.get(number, 0) + 1
+        if hub.address_uses and hub.used[number] > hub.address_uses:
+            return self.reply(403, b"expired")
         for repository in hub.repositories.values():
             for files in repository["commits"].values():
                 for path, content in files.items():
@@ -142,6 +150,11 @@ class HubHandler(Handler):
         parts = parts[1:] if api else parts
         kind = parts.pop(0) if parts[0] in ("models", "datasets") else "models"
         name, action, revision, rest = "/".join(parts[:2]), parts[2], parts[3], "/".join(parts[4:])
+        if name in hub.moved:
+            return self.reply(307, Location=self.path.replace(name, hub.moved[name]))
+        if name in hub.refusals:
+            status, headers = hub.refusals[name]
+            return self.reply(status, b"{}", **headers)
         repository = hub.repositories.get((kind, name))
         if not repository:
             return self.reply(401, b"{}", X_Error_Code="RepoNotFound")
@@ -190,7 +203,7 @@ class HubHandler(Handler):
         digest = sha256(content)
         self.reply(
             302,
-            Location=f"{self.server.hub.cdn}/{digest}",
+            Location=f"{self.server.hub.cdn}/{digest}?{next(self.server.hub.numbers)}",
             X_Linked_ETag=f'"{digest}"',
             X_Linked_Size=str(len(content)),
             X_Repo_Commit=commit,

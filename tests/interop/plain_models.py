@@ -250,6 +250,7 @@ class PlainModel:
         self.json = {**self.json, count: num_hidden_layers}
         self.embedding = next(iter(outside)) + ".weight"
         self.config = types.SimpleNamespace(vocab_size=V)
+        self.dtype = torch.float32
         shapes = {**outside, **{f"{layers}{i}.{k}": v for i in range(num_hidden_layers) for k, v in layer.items()}}
         torch.manual_seed(seed)
         self.weights = {}
@@ -260,9 +261,14 @@ class PlainModel:
     def named_parameters(self):
         return self.weights.items()
 
+    def to(self, dtype):
+        self.dtype = dtype
+        return self
+
     def __call__(self, ids):
-        x = self.weights[self.embedding][ids]
-        return types.SimpleNamespace(logits=self.run(self.weights, x))
+        x = self.weights[self.embedding][ids].to(self.dtype)
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            return types.SimpleNamespace(logits=self.run(self.weights, x))
 
     def save_pretrained(self, folder):
         folder.mkdir(parents=True)

@@ -12,7 +12,9 @@ import time
 import conftest
 import hub_server
 import pytest
+import test_adapter
 import tiny_models
+import train_models
 
 NAME = "acme/tiny"
 CONTENT = bytes(range(256)) * 800  # 200 KB
@@ -193,6 +195,186 @@ def test_a_killed_fetch_is_continued(hub, fetch, environment):
     assert "the next run continues" in process.stderr.read()
     assert fetch(f"hf://{NAME}/a.gguf").read_bytes() == CONTENT
     assert hub.cdn_headers[-1]["Range"] == "bytes=60000-"
+
+
+LARGE = b"".join(i.to_bytes(4, "little") for i in range(13 << 18)) + b"end"  # 13 MiB, four parts
+PART = 4 << 20
+
+
+def asked_ranges(hub):
+    """The ranges that the CDN was asked for, as (begin, end)."""
+    ranges = [h["Range"].removeprefix("bytes=").split("-") for h in hub.cdn_headers if "Range" in h]
+    return sorted((int(begin), int(end) + 1) for begin, end in ranges)
+
+
+def test_a_large_file_comes_over_several_connections(hub, fetch, environment):
+    hub.add(NAME, {"a.gguf": LARGE})
+    path = fetch(f"hf://{NAME}/a.gguf")
+    assert path.read_bytes() == LARGE
+    parts = [(i, min(i + PART, len(LARGE))) for i in range(0, len(LARGE), PART)]
+    assert asked_ranges(hub) == parts and len(parts) == 4
+    assert [p.name for p in path.resolve().parent.iterdir()] == [hub_server.sha256(LARGE)]
+    code = (
+        "import huggingface_hub\n"
+        f"print(huggingface_hub.hf_hub_download('{NAME}', 'a.gguf', local_files_only=True))\n"
+        "print(huggingface_hub.scan_cache_dir().warnings)"
+    )
+    assert python(code, environment).splitlines() == [str(path), "[]"]
+
+
+@pytest.mark.parametrize("uses", [None, 1])
+def test_parts_go_straight_to_where_the_hub_led_until_that_is_refused(hub, fetch, uses):
+    content = LARGE * 3  # ten parts, eight connections
+    hub.add(NAME, {"a.gguf": content})
+    hub.address_uses = uses
+    assert fetch(f"hf://{NAME}/a.gguf").read_bytes() == content
+    if uses:
+        assert hub.count("/resolve/") == 10 and len(hub.cdn_headers) >= 10
+    else:
+        assert hub.count("/resolve/") <= 8 and len(hub.cdn_headers) == 10
+
+
+PART_FAULTS = {
+    "broken": [("break", 5000), ("break", 1 << 20), ("break", 70000)],
+    "rate limit": [("status", 429, {"Retry_After": "0"})] * 3,
+    "server error": [("status", 500, {}), ("status", 502, {"Retry_After": "0"})],
+    "stalled": [("stall", 1000, 3)],
+    "no ranges": [("ignore_range",)] * 5,
+    "wrong range": [("wrong_range",)] * 4,
+    "too long": [("long",)],
+    "damaged once": [("corrupt",)] * 4,
+}
+
+
+@pytest.mark.parametrize("fault", PART_FAULTS)
+def test_a_large_file_survives(hub, fetch, fault):
+    hub.add(NAME, {"a.gguf": LARGE})
+    hub.faults["a.gguf"] = list(PART_FAULTS[fault])
+    path = fetch(f"hf://{NAME}/a.gguf", HF_HUB_DOWNLOAD_TIMEOUT="1")
+    assert path.read_bytes() == LARGE
+    assert [p.name for p in path.resolve().parent.iterdir()] == [hub_server.sha256(LARGE)]
+
+
+def test_a_large_file_with_wrong_content_is_refused_and_not_kept(hub, fetch, environment):
+    hub.add(NAME, {"a.gguf": LARGE})
+    hub.faults["a.gguf"] = [("corrupt",)] * 99
+    assert "another digest than the hub lists" in fetch(f"hf://{NAME}/a.gguf", code=1)
+    assert not list((pathlib.Path(environment["HF_HOME"]) / "hub").glob("*/blobs/*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_fetch_of_parts_asks_only_for_what_is_missing(hub, fetch, environment, how):
+    hub.add(NAME, {"a.gguf": LARGE})
+    hub.faults["a.gguf"] = [("stall", 60000, 20)]
+    command = [str(conftest.BINARY), "model", "fetch", f"hf://{NAME}/a.gguf"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    cache = pathlib.Path(environment["HF_HOME"]) / "hub"
+
+    def noted():
+        notes = [json.loads(p.read_text()) for p in cache.rglob("*.parts.json")]
+        return sum(end - begin for note in notes for begin, end in note["there"])
+
+    deadline = time.time() + 20
+    while noted() < len(LARGE) - PART:
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(how)
+    assert process.wait(10) == (143 if how == signal.SIGTERM else -9)
+    hub.cdn_headers.clear()
+    assert fetch(f"hf://{NAME}/a.gguf").read_bytes() == LARGE
+    assert 0 < sum(end - begin for begin, end in asked_ranges(hub)) <= PART
+
+
+def test_a_beginning_that_another_program_left_is_not_fetched_again(hub, fetch, environment):
+    hub.add(NAME, {"a.gguf": LARGE})
+    blobs = pathlib.Path(environment["HF_HOME"]) / "hub" / "models--acme--tiny" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / f"{hub_server.sha256(LARGE)}.incomplete").write_bytes(LARGE[: 9 << 20])
+    assert fetch(f"hf://{NAME}/a.gguf").read_bytes() == LARGE
+    assert asked_ranges(hub) == [(9 << 20, len(LARGE)) if len(LARGE) - (9 << 20) <= PART else (9 << 20, 13 << 20)] + (
+        [] if len(LARGE) - (9 << 20) <= PART else [(13 << 20, len(LARGE))]
+    )
+
+
+def test_a_renamed_repository_is_followed_with_the_token(hub, fetch, model_files):
+    hub.add("acme/new", model_files, token="hf_secret")
+    hub.moved["acme/old"] = "acme/new"
+    assert (fetch("hf://acme/old", HF_TOKEN="hf_secret") / "config.json").read_bytes() == model_files["config.json"]
+    assert not any("Authorization" in headers for headers in hub.cdn_headers)
+
+
+REFUSALS = {
+    "bad token": (401, {"X_Error_Message": "Invalid credentials in Authorization header"}, "does not accept the access token"),
+    "gated 401": (401, {"X_Error_Code": "GatedRepo"}, "is gated"),
+    "gated 403": (403, {"X_Error_Code": "GatedRepo"}, "is gated"),
+    "forbidden": (403, {"X_Error_Message": "only for members of acme"}, "only for members of acme"),
+    "disabled": (403, {"X_Error_Message": "Access to this resource is disabled."}, "is disabled"),
+    "private": (401, {"X_Error_Code": "RepoNotFound"}, "is not on the hub, or"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals_say_what_to_do(hub, fetch, name):
+    status, headers, words = REFUSALS[name]
+    hub.refusals[NAME] = (status, headers)
+    line = fetch(f"hf://{NAME}", code=1, HF_TOKEN="hf_secret")
+    assert words in line and "hf_secret" not in line
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"HF_HUB_CACHE": "a/cache"}, {"HUGGINGFACE_HUB_CACHE": "b"}, {"XDG_CACHE_HOME": "x"}, {"HF_HOME": "h"}, {"HF_TOKEN_PATH": "t"}],
+    ids=lambda v: next(iter(v), "HOME"),
+)
+def test_cache_and_token_are_where_python_has_them(hub, gradus, environment, model_files, tmp_path, variables):
+    hub.add(NAME, model_files, token="hf_secret")
+    env = {k: v for k, v in environment.items() if k not in ("HF_HOME", "XDG_CACHE_HOME")}
+    env |= {"HOME": str(tmp_path / "user")} | {k: str(tmp_path / v) for k, v in variables.items()}
+    cache, token = python("import huggingface_hub.constants as c; print(c.HF_HUB_CACHE); print(c.HF_TOKEN_PATH)", env).splitlines()
+    pathlib.Path(token).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(token).write_text("hf_secret")
+    result = gradus("model", "fetch", f"hf://{NAME}", env=env)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(cache + "/models--acme--tiny/snapshots/")
+
+
+def test_an_evaluation_leaves_the_shared_cache_as_it_is(hub, gradus, environment, tmp_path):
+    train_models.make(tmp_path / "base")
+    made = gradus("quantize", f"model={tmp_path / 'base'}", f"out={tmp_path / 'int8'}", "scheme=int8")
+    assert made.returncode == 0, made.stderr
+    hub.add(NAME, {p.name: p.read_bytes() for p in (tmp_path / "int8").iterdir()})
+    texts = train_models.write_texts(tmp_path / "texts.jsonl", count=2)
+    recipe = {"model": f"hf://{NAME}", "out": str(tmp_path / "eval"), "speed": {"prompt_tokens": 8, "new_tokens": 4, "repeats": 1}, "tasks": [{"name": "text", "data": str(texts), "context_length": 64, "perplexity": {}}]}
+    (tmp_path / "eval.yaml").write_text(json.dumps(recipe))
+
+    def cached():
+        root = pathlib.Path(environment["HF_HOME"]) / "hub"
+        return {p: os.readlink(p) if p.is_symlink() else p.read_bytes() for p in root.rglob("*") if not p.is_dir()}
+
+    assert gradus("model", "fetch", f"hf://{NAME}", env=environment).returncode == 0
+    before = cached()
+    assert any(path.name == "lineage.json" for path in before)
+    result = gradus("eval", tmp_path / "eval.yaml", env=environment)
+    assert result.returncode == 0, result.stderr
+    assert f"the results are in {tmp_path / 'eval'} alone" in result.stderr
+    assert (tmp_path / "eval" / "results.json").exists() and cached() == before
+
+
+def test_an_adapters_base_is_found_in_the_cache_and_never_fetched_unasked(hub, gradus, environment, model_files, tmp_path):
+    hub.add(NAME, model_files)
+    tiny_models.make("llama", tmp_path / "base")
+    test_adapter.make_adapter(tmp_path, tmp_path / "base", "adapter", target_modules=["q_proj"])
+    path = tmp_path / "adapter" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": NAME}))
+    arguments = ["model", "merge", tmp_path / "adapter", "--out", tmp_path / "merged"]
+    result = gradus(*arguments, env=environment)
+    assert result.returncode == 1 and f"gradus model fetch hf://{NAME}" in result.stderr and not hub.requests
+    assert gradus("model", "fetch", f"hf://{NAME}", env=environment).returncode == 0
+    requests = len(hub.requests)
+    result = gradus(*arguments, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert len(hub.requests) == requests and "names its base" not in result.stderr
+    assert json.loads((tmp_path / "merged" / "lineage.json").read_text())["parents"][0]["hub"].startswith(f"hf://{NAME}@")
 
 
 def test_two_processes_do_not_collide(hub, environment, model_files):

@@ -8,6 +8,7 @@ import gguf
 import numpy
 import pytest
 import safetensors.torch
+import test_adapter
 import tiny_models
 import tokenizers
 import torch
@@ -67,8 +68,26 @@ def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     assert report["parameters"]["by_part"] == {k: v for k, v in parts.items() if v}
     cache = model.to(torch.bfloat16)(torch.ones(1, 100, dtype=torch.long), use_cache=True).past_key_values
     stored = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    assert report["kv_cache_bytes_per_1000_tokens"] == 10 * stored > 0
+    assert report["kv_cache"]["bytes_per_1000_tokens"] == 10 * stored > 0
+    assert report["kv_cache"]["bytes_at_context"] == 256 * stored // 100 and report["kv_cache"]["window_layers"] == 0
     assert report["memory"]["bfloat16"] == 2 * model.num_parameters()
+
+
+@pytest.mark.parametrize("family", ["mistral_window", "qwen2_window", "gemma2", "gemma3_text", "phi3"])
+def test_layers_with_a_window_are_those_of_transformers(ask, tmp_path, family):
+    model = tiny_models.make(family, tmp_path / "m")
+    layers = transformers.DynamicCache(config=model.config).layers
+    windows = sum(layer.is_sliding for layer in layers)
+    assert windows > 0
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    sizes = ask("inspect", tmp_path / "m")["kv_cache"]
+    assert (sizes["layers"], sizes["window_layers"], sizes["window"]) == (len(layers), windows, model.config.sliding_window)
+    one = sizes["bytes_per_1000_tokens"] // 1000 // len(layers)
+    assert sizes["bytes_at_context"] == one * ((len(layers) - windows) * 256 + windows * model.config.sliding_window)
+    pattern = {"sliding_window_pattern": 3} if family == "gemma3_text" else {}
+    path.write_text(json.dumps({k: v for k, v in config.items() if k != "layer_types"} | pattern))  # older files
+    assert ask("inspect", tmp_path / "m")["kv_cache"] == sizes
 
 
 def test_a_report_tells_tokenizer_template_and_licence(ask, gradus, made):
@@ -111,7 +130,8 @@ def test_an_adapter_and_a_gguf_file_are_reported(ask, tmp_path):
     tensors = {f"base_model.model.x.lora_{k}.weight": torch.ones(4, 16) for k in "AB"}
     safetensors.torch.save_file(tensors, adapter / "adapter_model.safetensors")
     report = ask("inspect", adapter)
-    assert (report["kind"], report["family"], report["shape"]["r"]) == ("adapter", "LORA", 4)
+    assert (report["kind"], report["family"], report["adapter"]["r"]) == ("adapter", "LORA", 4)
+    assert report["adapter"]["base"] is None and report["kv_cache"] is None
     assert report["parameters"] == {"total": 128, "by_part": {"adapter": 128}}
 
     path = tmp_path / "m.gguf"
@@ -133,7 +153,7 @@ def test_an_adapter_and_a_gguf_file_are_reported(ask, tmp_path):
     report = ask("inspect", path)
     assert (report["kind"], report["family"], report["licences"]) == ("gguf", "llama", {"model": "mit"})
     assert report["parameters"] == {"total": 1088, "by_part": {"attention": 1024, "embedding": 64}}
-    assert report["kv_cache_bytes_per_1000_tokens"] == 1000 * 2 * 2 * 2 * 8 * 2
+    assert report["kv_cache"]["bytes_per_1000_tokens"] == 1000 * 2 * 2 * 2 * 8 * 2
     assert report["tokenizer"]["special_tokens"] == {"0": "<s>"}
 
 
@@ -229,6 +249,60 @@ def test_verify_accepts_a_whole_model_and_names_what_is_wrong(ask, gradus, made,
     (out / "generation_config.json").write_text("{}")
     name, said = only_failure(out)
     assert name == "lineage" and "generation_config.json" in said
+
+
+def test_verify_looks_at_adapters_and_gguf_files_too(ask, gradus, made, tmp_path):
+    folder, _ = made
+    test_adapter.make_adapter(tmp_path, folder, "adapter", target_modules=["q_proj"])
+    checks = ask("verify", tmp_path / "adapter")["checks"]
+    assert checks.keys() == {"lineage", "weights", "base"} and all(check["ok"] for check in checks.values())
+    assert "3 adapted modules" in checks["weights"]["detail"] and checks["base"]["detail"] == f"fits {folder}"
+    report = ask("inspect", tmp_path / "adapter")
+    assert report["adapter"]["base"] == report["adapter"]["base_folder"] == str(folder)
+    tiny_models.make("qwen3", tmp_path / "other")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"base_model_name_or_path": str(tmp_path / "other")}))
+    checks = ask("verify", tmp_path / "adapter", code=1)["checks"]
+    assert [k for k, v in checks.items() if not v["ok"]] == ["base"] and "does not fit" in checks["base"]["detail"]
+    path.write_text(json.dumps(config | {"base_model_name_or_path": "acme/none"}))
+    assert "hf://acme/none is not here" in ask("verify", tmp_path / "adapter")["checks"]["base"]["detail"]
+
+    def write(name, value):
+        writer = gguf.GGUFWriter(tmp_path / name, "llama")
+        writer.add_token_list(["<s>", "a"])
+        writer.add_chat_template("{{ messages }}")
+        writer.add_tensor("token_embd.weight", numpy.full((2, 32), value, numpy.float16))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return tmp_path / name
+
+    checks = ask("verify", write("good.gguf", 1.0))["checks"]
+    assert checks.keys() == {"weights", "tokenizer", "chat_template"} and all(check["ok"] for check in checks.values())
+    assert checks["tokenizer"]["detail"] == "2 tokens in a vocabulary of 2"
+    weights = ask("verify", write("bad.gguf", float("nan")), code=1)["checks"]["weights"]
+    assert not weights["ok"] and "token_embd.weight" in weights["detail"]
+
+
+def test_what_is_no_model_is_one_clear_line(gradus, made, tmp_path):
+    folder, _ = made
+    test_adapter.make_adapter(tmp_path, folder, "adapter", target_modules=["q_proj"])
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copytree(folder, run / "model")
+    for arguments, words in [
+        (["inspect", tmp_path / "none"], "does not exist"),
+        (["verify", tmp_path / "none"], "does not exist"),
+        (["inspect", run], f"look at {run / 'model'}"),
+        (["verify", run], f"its model is in {run / 'model'}"),
+        (["diff", folder, run], f"look at {run / 'model'}"),
+        (["diff", folder, tmp_path / "adapter"], "an adapter can be compared with an adapter only"),
+    ]:
+        result = gradus("model", *arguments)
+        assert result.returncode == 1 and words in result.stderr, result.stderr
+        assert result.stderr.count("\n") == 1 and not result.stdout
 
 
 def test_forward_takes_rows_of_different_lengths(gradus, made, tmp_path):

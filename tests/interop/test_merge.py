@@ -45,7 +45,7 @@ def combined_by_peft(tmp_path, count, **options):
     return adapted.eval()
 
 
-@pytest.mark.parametrize("method, density", [("linear", None), ("cat", None), ("ties", 0.4), ("ties", 1.0), ("dare_linear", 1.0), ("dare_ties", 1.0)])
+@pytest.mark.parametrize("method, density", [("linear", None), ("cat", None), ("ties", 0.4), ("ties", 1.0), ("magnitude_prune", 0.3), ("dare_linear", 1.0), ("dare_ties", 1.0)])
 def test_adapters_are_combined_as_peft_does(gradus, tmp_path, method, density):
     tiny_models.make("llama", tmp_path / "base")
     for i, config in enumerate(ADAPTERS):
@@ -150,6 +150,8 @@ MODEL_CASES = {
     "task_arithmetic_mean": (dict(method="task_arithmetic", normalize=True), lambda b, t: task_arithmetic(b, t, WEIGHTS, normalize=True)),
     "ties": (dict(method="ties"), lambda b, t: ties(b, t, WEIGHTS, [0.3, 0.5, 1.0])),
     "ties_sum": (dict(method="ties", normalize=False, **{"lambda": 2.0}), lambda b, t: ties(b, t, WEIGHTS, [0.3, 0.5, 1.0], 2.0, False)),
+    "dare_linear": (dict(method="dare_linear"), lambda b, t: task_arithmetic(b, t, WEIGHTS)),
+    "dare_ties": (dict(method="dare_ties"), lambda b, t: ties(b, t, WEIGHTS, [1.0, 1.0, 1.0], normalize=False)),
     "slerp": (dict(method="slerp", t=0.3), lambda b, t: slerp(t[0], t[1], 0.3)),
 }
 
@@ -170,6 +172,38 @@ def test_models_are_merged_by_mergekits_equations(gradus, tmp_path, models, name
     roles = [p["role"] for p in lineage(tmp_path / "merged")["parents"]]
     assert roles == ["base"] * len(base) + ["model"] * count
     assert [p["weight"] for p in lineage(tmp_path / "merged")["training"]["merged"]] == (WEIGHTS if count == 3 else [1.0, 1.0])
+
+
+def test_a_pipeline_merges_and_does_it_again_only_when_something_changed(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path / "base")
+    for i in range(2):
+        make_adapter(tmp_path, tmp_path / "base", str(i), **ADAPTERS[i])
+    recipe = {
+        "out": str(tmp_path / "run"),
+        "vars": {"share": 0.5},
+        "stages": [
+            {"name": "int8", "command": "quantize", "recipe": {"model": str(tmp_path / "both"), "out": str(tmp_path / "int8"), "scheme": "int8"}},
+            {"name": "both", "command": "model merge", "recipe": {
+                "base": str(tmp_path / "base"), "out": str(tmp_path / "both"), "method": "ties",
+                "adapters": [{"path": str(tmp_path / "0"), "weight": "${share}", "density": 0.5}, {"path": str(tmp_path / "1"), "weight": 0.3}]}},
+        ],
+    }
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(recipe))
+
+    def run(*changes):
+        result = gradus("run", tmp_path / "pipeline.yaml", "--json", *changes)
+        assert result.returncode == 0, result.stderr
+        return {stage["name"]: stage["status"] for stage in json.loads(result.stdout)["stages"]}
+
+    ran = run()
+    assert ran["both"] == ran["int8"] != "up to date"
+    assert [p["weight"] for p in lineage(tmp_path / "both")["training"]["merged"]] == [0.5, 0.3]
+    assert lineage(tmp_path / "int8")["parents"][0]["lineage"]["kind"] == "merge"
+    assert set(run().values()) == {"up to date"}
+    assert set(run("vars.share=0.6").values()) == {ran["both"]}
+    assert [p["weight"] for p in lineage(tmp_path / "both")["training"]["merged"]] == [0.6, 0.3]
+    make_adapter(tmp_path, tmp_path / "base", "1", **(ADAPTERS[1] | {"seed": 9}))
+    assert set(run("vars.share=0.6").values()) == {ran["both"]}
 
 
 def test_slerp_takes_the_line_where_two_tensors_have_one_direction(gradus, tmp_path):

@@ -95,7 +95,7 @@ def test_loss_and_every_gradient_by_name_equal_transformers(gradus, tmp_path, na
         assert error <= 1e-4 * scale + 1e-6, f"{parameter_name}: off by {error} of {scale}"
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "gemma3_text", "falcon_rw", "gpt2", "glm4"])
+@pytest.mark.parametrize("name", tiny_models.ALL)
 def test_bf16_logits_stay_within_the_error_of_bf16(gradus, tmp_path, name):
     model = tiny_models.make(name, tmp_path / "model")
     ids = random_ids(model.config.vocab_size)

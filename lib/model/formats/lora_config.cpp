@@ -27,6 +27,7 @@ constexpr std::array kAccepted = {"alpha_pattern",
                                   "layers_to_transform",
                                   "loftq_config",
                                   "lora_alpha",
+                                  "lora_bias",
                                   "lora_dropout",  // of training only
                                   "lora_ga_config",
                                   "megatron_core",
@@ -39,11 +40,15 @@ constexpr std::array kAccepted = {"alpha_pattern",
                                   "revision",
                                   "runtime_config",
                                   "target_modules",
+                                  "target_parameters",
                                   "task_type",
+                                  "trainable_token_indices",
                                   "unsloth_fixed",
                                   "use_dora",
                                   "use_rslora",
                                   "velora_config"};
+
+constexpr const char* kTokens = "trainable_token_indices";
 
 // Inits that leave the base as it was. The others take a part of the base's weights away, so the
 // adapter fits a base that is in no file.
@@ -162,6 +167,34 @@ void read_patterns(const Json& json, LoraConfig& config, const std::string& wher
   });
 }
 
+std::vector<int64_t> token_ids(const Json& value, const std::string& where) {
+  std::vector<int64_t> ids;
+  if (!value.is_array()) json_wrong_type(value, kTokens, "a list of token ids", where);
+  for (const Json& id : value) {
+    if (!id.is_number_integer() || id.get<int64_t>() < 0)
+      json_wrong_type(id, kTokens, "a list of token ids", where);
+    ids.push_back(id.get<int64_t>());
+  }
+  std::vector<int64_t> sorted = ids;
+  std::sort(sorted.begin(), sorted.end());
+  if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+    unusable(cat("'", kTokens, "' names a token twice"), where);
+  return ids;
+}
+
+// A list is for the input embedding; an object names the embedding.
+void read_tokens(const Json& json, LoraConfig& config, const std::string& where) {
+  const Json value = json_get<Json>(json, kTokens, nullptr, where);
+  if (is_off(value)) return;
+  if (value.is_array()) {
+    config.trainable_tokens.emplace_back("", token_ids(value, where));
+    return;
+  }
+  if (!value.is_object()) json_wrong_type(value, kTokens, "a list or an object of lists", where);
+  for (const auto& [name, ids] : value.items())
+    config.trainable_tokens.emplace_back(name, token_ids(ids, where));
+}
+
 LoraBias read_bias(const Json& json, const std::string& where) {
   const auto name = json_get<std::string>(json, "bias", "none", where);
   if (name == "none") return LoraBias::kNone;
@@ -174,8 +207,12 @@ LoraBias read_bias(const Json& json, const std::string& where) {
 }
 
 void check_targets(const LoraConfig& config, const std::string& where) {
-  if (config.target_modules.empty() && config.target_pattern.empty())
+  if (config.target_modules.empty() && config.target_pattern.empty() &&
+      config.target_parameters.empty() && config.trainable_tokens.empty())
     unusable("target_modules names nothing", where);
+  if (config.lora_bias && config.use_dora) unusable("lora_bias does not go with use_dora", where);
+  if (!config.target_parameters.empty() && (config.lora_bias || config.use_dora))
+    unusable("target_parameters does not go with lora_bias or use_dora", where);
   const bool layered = !config.layers_to_transform.empty();
   if (layered && !config.target_pattern.empty())
     unusable("layers_to_transform does not go with target_modules as a pattern", where);
@@ -190,6 +227,14 @@ const char* bias_name(LoraBias bias) {
 Json names_json(const std::vector<std::string>& names, const std::string& pattern) {
   if (!pattern.empty()) return pattern;
   return names.empty() ? Json(nullptr) : Json(names);
+}
+
+Json tokens_json(const LoraConfig& config) {
+  if (config.trainable_tokens.empty()) return nullptr;
+  if (config.trainable_tokens[0].first.empty()) return config.trainable_tokens[0].second;
+  Json object = Json::object();
+  for (const auto& [name, ids] : config.trainable_tokens) object[name] = ids;
+  return object;
 }
 
 template <class Pairs>
@@ -210,36 +255,45 @@ LoraConfig lora_config_from_json(const Json& json, const std::string& where) {
   config.alpha = checked_alpha(json_get<double>(json, "lora_alpha", where), "lora_alpha", where);
   config.use_rslora = json_get<bool>(json, "use_rslora", false, where);
   config.use_dora = json_get<bool>(json, "use_dora", false, where);
+  config.lora_bias = json_get<bool>(json, "lora_bias", false, where);
   config.bias = read_bias(json, where);
   config.ensure_weight_tying = json_get<bool>(json, "ensure_weight_tying", false, where);
   config.base_model = json_get<std::string>(json, "base_model_name_or_path", "", where);
+  config.revision = json_get<std::string>(json, "revision", "", where);
   read_names(json, "target_modules", config.target_modules, config.target_pattern, where);
   read_names(json, "exclude_modules", config.exclude_modules, config.exclude_pattern, where);
   const auto list = [&](const char* key) {
     return texts(json_get<Json>(json, key, nullptr, where), key, where);
   };
   config.modules_to_save = list("modules_to_save");
+  config.target_parameters = list("target_parameters");
   config.layers_pattern = list("layers_pattern");
   config.layers_to_transform = layers(json, where);
   read_patterns(json, config, where);
+  read_tokens(json, config, where);
   check_targets(config, where);
   return config;
 }
 
 Json lora_config_to_json(const LoraConfig& c) {
-  Json layers = nullptr, pattern = nullptr, saved = nullptr;
+  Json layers = nullptr, pattern = nullptr, saved = nullptr, revision = nullptr;
+  if (!c.revision.empty()) revision = c.revision;
   if (!c.layers_to_transform.empty()) layers = c.layers_to_transform;
   if (!c.layers_pattern.empty()) pattern = c.layers_pattern;
   if (!c.modules_to_save.empty()) saved = c.modules_to_save;
   return {{"peft_type", "LORA"},
           {"task_type", "CAUSAL_LM"},
           {"base_model_name_or_path", c.base_model},
+          {"revision", revision},
           {"r", c.rank},
           {"lora_alpha", c.alpha},
           {"lora_dropout", 0.0},
           {"use_rslora", c.use_rslora},
           {"use_dora", c.use_dora},
+          {"lora_bias", c.lora_bias},
           {"target_modules", names_json(c.target_modules, c.target_pattern)},
+          {"target_parameters", names_json(c.target_parameters, "")},
+          {"trainable_token_indices", tokens_json(c)},
           {"exclude_modules", names_json(c.exclude_modules, c.exclude_pattern)},
           {"layers_to_transform", layers},
           {"layers_pattern", pattern},

@@ -28,8 +28,10 @@ struct LoraConfig {
   double alpha = 32;  // "lora_alpha"
   bool use_rslora = false;
   bool use_dora = false;
+  bool lora_bias = false;
   std::vector<std::string> target_modules = {};
   std::string target_pattern = {};  // "all-linear": every projection but the output's
+  std::vector<std::string> target_parameters = {};  // stacked weights of experts
   std::vector<std::string> exclude_modules = {};
   std::string exclude_pattern = {};
   std::vector<int64_t> layers_to_transform = {};  // empty: all
@@ -38,9 +40,12 @@ struct LoraConfig {
   std::vector<std::pair<std::string, int64_t>> rank_pattern = {};
   std::vector<std::pair<std::string, double>> alpha_pattern = {};
   std::vector<std::string> modules_to_save = {};  // name ends of modules that are stored whole
+  // Rows of embeddings that are replaced, by the end of the module's name; "" is the input's.
+  std::vector<std::pair<std::string, std::vector<int64_t>>> trainable_tokens = {};
   LoraBias bias = LoraBias::kNone;
   bool ensure_weight_tying = false;
   std::string base_model = {};  // "base_model_name_or_path"
+  std::string revision = {};    // of base_model, where that is a name on a hub
 };
 
 // Throws gradus::Error naming `where` and the key for what is missing, of the wrong type, out of
@@ -57,6 +62,8 @@ class LoraRules {
   LoraRules(const LoraConfig& config, const std::string& where);
 
   bool is_target(const std::string& module, ModuleKind kind) const;
+  // Whether target_parameters names this weight: "model.layers.0.mlp.experts.down_proj".
+  bool is_target_parameter(const std::string& parameter) const;
   // Whether modules_to_save names the module of this tensor ("lm_head.weight") or one around it.
   bool is_saved(std::string tensor) const;
   int64_t rank(const std::string& module) const;

@@ -97,6 +97,10 @@ bool LoraRules::is_target(const std::string& module, ModuleKind kind) const {
   return names_module(names, module) && is_in_chosen_layer(module);
 }
 
+bool LoraRules::is_target_parameter(const std::string& parameter) const {
+  return names_module(config_.target_parameters, parameter);
+}
+
 bool LoraRules::is_saved(std::string tensor) const {
   const auto& names = config_.modules_to_save;
   for (size_t dot = tensor.rfind('.'); dot != std::string::npos; dot = tensor.rfind('.')) {

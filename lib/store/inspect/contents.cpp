@@ -98,6 +98,20 @@ const NumericType* numeric_type(const std::string& dtype) {
   return nullptr;
 }
 
+[[noreturn]] void throw_no_model(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw Error({.what = "does not exist", .where = path.string()});
+  std::string inside;
+  for (const char* file : {"model/config.json", "adapter/adapter_config.json"}) {
+    if (fs::exists(path / file, ignored))
+      inside += (inside.empty() ? "" : " and ") + (path / file).parent_path().string();
+  }
+  throw Error({.what = inside.empty() ? "is no model" : "is a run folder, not a model",
+               .where = path.string(),
+               .expected = "a folder with config.json or adapter_config.json, or a GGUF file",
+               .hint = inside.empty() ? "" : "look at " + inside});
+}
+
 }  // namespace
 
 int64_t ContentTensor::elements() const {
@@ -122,9 +136,7 @@ ModelContents open_contents(const fs::path& path) {
   } else if (fs::exists(path / "config.json")) {
     contents = open_folder(path);
   } else {
-    throw Error({.what = "is no model",
-                 .where = path.string(),
-                 .expected = "a folder with config.json or adapter_config.json, or a GGUF file"});
+    throw_no_model(path);
   }
   std::sort(contents.tensors.begin(), contents.tensors.end(),
             [](const ContentTensor& a, const ContentTensor& b) { return a.name < b.name; });

@@ -19,6 +19,7 @@ namespace gradus {
 namespace {
 
 constexpr int64_t kChunk = 1 << 20;  // values expanded at a time
+constexpr size_t kShown = 40;        // tensors named in a text
 
 std::string shape_text(const std::vector<int64_t>& shape) { return Json(shape).dump(); }
 
@@ -150,10 +151,23 @@ Json number_or_null(const std::optional<double>& number) {
   return number && std::isfinite(*number) ? Json(*number) : Json(nullptr);
 }
 
+// Names and keys of one kind mean nothing to another.
+void check_kinds(const ModelContents& a, const ModelContents& b) {
+  if (a.kind == b.kind) return;
+  const auto is_one = [&](ContentsKind kind) { return a.kind == kind || b.kind == kind; };
+  throw Error(
+      {.what = is_one(ContentsKind::kAdapter) ? "an adapter can be compared with an adapter only"
+                                              : "a GGUF file can be compared with a GGUF file only",
+       .where = a.path.string() + " and " + b.path.string(),
+       .hint = is_one(ContentsKind::kAdapter) ? "gradus model merge makes a model of it"
+                                              : "gradus model import makes a model folder of it"});
+}
+
 }  // namespace
 
 ModelDifference diff_models(const fs::path& first, const fs::path& second) {
   const ModelContents a = open_contents(first), b = open_contents(second);
+  check_kinds(a, b);
   ModelDifference result;
   const bool both_gguf = a.kind == ContentsKind::kGguf && b.kind == ContentsKind::kGguf;
   compare_configs(both_gguf ? a.metadata : a.config, both_gguf ? b.metadata : b.config, result);
@@ -181,13 +195,17 @@ std::string diff_text(const ModelDifference& difference) {
   std::string out;
   for (const std::string& line : difference.config) out += "config  " + line + "\n";
   for (const std::string& line : difference.text) out += "text    " + line + "\n";
+  size_t shown = 0;
   for (const TensorDifference& tensor : difference.tensors) {
+    if (++shown > kShown) break;
     out += "tensor  " + printable(tensor.name, 200) + ": " + tensor.what;
     if (tensor.largest_absolute)
       out += cat(", ", with_commas(tensor.differing), " values differ, by at most ",
                  *tensor.largest_absolute, " (relative ", *tensor.largest_relative, ")");
     out += "\n";
   }
+  if (difference.tensors.size() > kShown)
+    out += cat("… and ", difference.tensors.size() - kShown, " more tensors; --json lists all\n");
   return out + cat(difference.equal() ? "equal: " : "", with_commas(difference.equal_tensors),
                    " tensors are equal",
                    difference.tensors.empty()

@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/system.h"
 #include "data/text_tools.h"
+#include "store/adapter_base.h"
 #include "store/inspect/contents.h"
+#include "store/inspect/kv_cache.h"
 #include "store/inspect/parts.h"
 #include "store/licence.h"
 #include "store/walk.h"
@@ -195,6 +197,21 @@ Json quantization_of(const ModelContents& contents) {
   return summary;
 }
 
+// What the configuration of an adapter says; null for anything else.
+Json adapter_of(const ModelContents& contents) {
+  if (contents.kind != ContentsKind::kAdapter) return nullptr;
+  const AdapterBase base = find_adapter_base(contents.path);
+  Json summary = {
+      {"base", base.named.empty() ? Json(nullptr) : Json(base.named)},
+      {"base_folder", base.folder.empty() ? Json(nullptr) : Json(base.folder.string())}};
+  for (const char* key : {"r", "lora_alpha", "use_rslora", "use_dora", "target_modules",
+                          "target_parameters", "modules_to_save"}) {
+    if (contents.config.contains(key) && !contents.config.at(key).is_null())
+      summary[key] = contents.config.at(key);
+  }
+  return summary;
+}
+
 std::string lineage_tree(const ModelContents& contents, DigestCache& digests) {
   if (contents.kind == ContentsKind::kGguf || !has_lineage(contents.path)) return "";
   return render_lineage(walk_lineage(contents.path, digests));
@@ -212,11 +229,12 @@ Json inspect_model(const fs::path& path, DigestCache& digests) {
                  {"dtypes", dtypes_of(contents)},
                  {"quantization", quantization_of(contents)},
                  {"memory", weight_memory(contents)},
-                 {"kv_cache_bytes_per_1000_tokens", kv_cache_bytes_per_1000_tokens(contents)},
+                 {"kv_cache", kv_cache_size(contents)},
                  {"shape", shape_of(contents)},
                  {"tokenizer", gguf ? gguf_tokenizer(contents.metadata) : tokenizer_of(path)},
                  {"chat_template", template_of(contents)},
                  {"licences", licences_of(contents)},
+                 {"adapter", adapter_of(contents)},
                  {"lineage", lineage_tree(contents, digests)},
                  {"tensors", tensors_of(contents)}};
   Json documents = Json::object();

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/system.h"
 #include "store/inspect/inspect.h"
@@ -7,7 +9,7 @@ namespace gradus {
 namespace {
 
 std::string padded(std::string text, size_t width) {
-  if (text.size() < width) text.resize(width, ' ');
+  text.resize(std::max(width, text.size() + 1), ' ');
   return text;
 }
 
@@ -41,6 +43,19 @@ std::string parameters_text(const Json& parameters) {
   return out;
 }
 
+std::string kv_cache_text(const Json& cache) {
+  if (cache.is_null()) return "";
+  std::string out = line("KV cache", human_bytes(cache["bytes_per_1000_tokens"].get<int64_t>()) +
+                                         " per 1,000 tokens in bf16");
+  if (cache["context"].is_null()) return out;
+  out += line("  in full", human_bytes(cache["bytes_at_context"].get<int64_t>()) + " at " +
+                               value_text(cache["context"]) + " tokens");
+  if (cache["window_layers"] == 0) return out;
+  return out + line("  windows",
+                    cat(value_text(cache["window_layers"]), " of ", value_text(cache["layers"]),
+                        " layers keep ", value_text(cache["window"]), " tokens"));
+}
+
 std::string memory_text(const Json& report) {
   std::string out;
   for (const auto& [dtype, count] : report["dtypes"].items())
@@ -51,9 +66,18 @@ std::string memory_text(const Json& report) {
       out +=
           line(cat("memory ", precision), human_bytes(report["memory"][precision].get<int64_t>()));
   }
-  const Json& cache = report["kv_cache_bytes_per_1000_tokens"];
-  if (!cache.is_null())
-    out += line("KV cache", human_bytes(cache.get<int64_t>()) + " per 1,000 tokens in bf16");
+  return out + kv_cache_text(report["kv_cache"]);
+}
+
+std::string adapter_text(const Json& adapter) {
+  if (adapter.is_null()) return "";
+  const bool here = !adapter["base_folder"].is_null();
+  std::string out =
+      line("base", value_text(adapter["base"]) + (here ? "" : ", which is not on this machine"));
+  for (const auto& [key, value] : adapter.items()) {
+    if (!key.starts_with("base"))
+      out += line("  " + key, value.is_array() ? joined(value) : value_text(value));
+  }
   return out;
 }
 
@@ -83,6 +107,14 @@ std::string template_text(const Json& chat_template) {
          line("  uses", joined(chat_template["uses"]));
 }
 
+std::string ending_text(const Json& report) {
+  std::string out;
+  for (const auto& [input, licence] : report["licences"].items())
+    out += line("licence of " + printable(input), value_text(licence));
+  const auto lineage = report["lineage"].get<std::string>();
+  return out + (lineage.empty() ? line("lineage", "none") : "lineage\n" + lineage);
+}
+
 }  // namespace
 
 std::string inspect_text(const Json& report) {
@@ -94,15 +126,13 @@ std::string inspect_text(const Json& report) {
     for (const auto& [key, value] : report["quantization"].items())
       out += line("  " + key, value_text(value));
   }
-  out += "shape\n";
+  out += adapter_text(report["adapter"]);
+  if (!report["shape"].empty() && report["kind"] != "adapter") out += "shape\n";
+  if (report["kind"] == "adapter") return out + ending_text(report);
   for (const auto& [key, value] : report["shape"].items())
     out += padded("  " + printable(key), 34) + value_text(value) + "\n";
-  if (report["kind"] != "adapter")
-    out += tokenizer_text(report["tokenizer"]) + template_text(report["chat_template"]);
-  for (const auto& [input, licence] : report["licences"].items())
-    out += line("licence of " + printable(input), value_text(licence));
-  const auto lineage = report["lineage"].get<std::string>();
-  return out + (lineage.empty() ? line("lineage", "none") : "lineage\n" + lineage);
+  return out + tokenizer_text(report["tokenizer"]) + template_text(report["chat_template"]) +
+         ending_text(report);
 }
 
 }  // namespace gradus

@@ -46,35 +46,6 @@ bool is_projection(const std::string& part) {
   return part == "attention" || part == "mlp" || part == "experts";
 }
 
-// A config number under the first of its names that is there; 0 without one.
-int64_t first_number(const Json& config, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (config.contains(name) && config.at(name).is_number_integer())
-      return config.at(name).get<int64_t>();
-  }
-  return 0;
-}
-
-// GGUF metadata under the names of config.json.
-Json config_of(const ModelContents& contents) {
-  if (contents.kind != ContentsKind::kGguf) return contents.config;
-  const Json& metadata = contents.metadata;
-  const auto architecture = metadata.value("general.architecture", Json(""));
-  if (!architecture.is_string()) return Json::object();
-  const std::string prefix = architecture.get<std::string>() + ".";
-  Json config = Json::object();
-  static constexpr std::array<std::pair<const char*, const char*>, 5> kKeys = {
-      {{"block_count", "num_hidden_layers"},
-       {"attention.head_count", "num_attention_heads"},
-       {"attention.head_count_kv", "num_key_value_heads"},
-       {"attention.key_length", "head_dim"},
-       {"embedding_length", "hidden_size"}}};
-  for (const auto& [key, name] : kKeys) {
-    if (metadata.contains(prefix + key)) config[name] = metadata.at(prefix + key);
-  }
-  return config;
-}
-
 }  // namespace
 
 std::string part_of(const std::string& tensor) {
@@ -137,25 +108,6 @@ Json weight_memory(const ModelContents& contents) {
           {"bfloat16", 2 * total},
           {"int8", int8},
           {"int4", int4}};
-}
-
-Json kv_cache_bytes_per_1000_tokens(const ModelContents& contents) {
-  const Json config = config_of(contents);
-  if (!config.is_object() || contents.kind == ContentsKind::kAdapter) return nullptr;
-  const int64_t layers =
-      first_number(config, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"});
-  const int64_t heads = first_number(config, {"num_attention_heads", "n_head", "n_heads"});
-  const int64_t hidden = first_number(config, {"hidden_size", "n_embd", "d_model"});
-  if (layers <= 0 || heads <= 0) return nullptr;
-  const int64_t latent = first_number(config, {"kv_lora_rank"});
-  // Multi-head latent attention keeps one compressed vector and the rotary part of one key.
-  if (latent > 0) return 1000 * layers * 2 * (latent + first_number(config, {"qk_rope_head_dim"}));
-  int64_t kv_heads =
-      first_number(config, {"num_key_value_heads", "num_kv_heads", "multi_query_group_num"});
-  if (kv_heads == 0) kv_heads = config.value("multi_query", Json(false)) == Json(true) ? 1 : heads;
-  int64_t head_dim = first_number(config, {"head_dim", "kv_channels"});
-  if (head_dim == 0) head_dim = hidden / heads;
-  return head_dim > 0 ? Json(1000 * layers * 2 * kv_heads * head_dim * 2) : Json(nullptr);
 }
 
 }  // namespace gradus

@@ -13,8 +13,5 @@ Json parameter_counts(const ModelContents& contents);
 // as `gradus quantize` stores them: projections with bf16 scales per output channel or per 64
 // weights, everything else in bf16. Null for an adapter.
 Json weight_memory(const ModelContents& contents);
-// Bytes of the bf16 key/value cache for 1000 tokens; null when the configuration does not say
-// (an adapter, a model without attention).
-Json kv_cache_bytes_per_1000_tokens(const ModelContents& contents);
 
 }  // namespace gradus

@@ -89,10 +89,7 @@ const std::string kFirst = "base_model.model.model.layers.0.self_attn.q_proj";
 
 TEST_CASE("options that change what is computed are refused by name") {
   CHECK(config_error(kUnchanged) == "");
-  const Json options{{"lora_bias", true},
-                     {"trainable_token_indices", {1, 2}},
-                     {"target_parameters", {"x"}},
-                     {"alora_invocation_tokens", {1}},
+  const Json options{{"alora_invocation_tokens", {1}},
                      {"layer_replication", {{0, 1}}},
                      {"use_qalora", true},
                      {"megatron_config", {{"x", 1}}},
@@ -121,6 +118,13 @@ TEST_CASE("values that cannot be used are refused by name") {
   CHECK_THAT(set_error("rank_pattern", {{"q_proj", 1e9}}), Contains("rank_pattern"));
   CHECK_THAT(set_error("rank_pattern", {1}), Contains("rank_pattern"));
   CHECK_THAT(set_error("alpha_pattern", {{"*", 8}}), Contains("regular expression"));
+  CHECK_THAT(set_error("lora_bias", true), Contains("lora_B.bias is missing"));
+  CHECK_THAT(set_error("target_parameters", {"experts.down_proj"}),
+             Contains("experts.down_proj, which is no weight of its experts"));
+  CHECK_THAT(set_error("trainable_token_indices", {1, 2}),
+             Contains("nothing is stored for trainable_token_indices"));
+  for (const Json& ids : {Json{1, 1}, Json{-1}, Json{1.5}, Json("x"), Json{{"lm_head", 3}}})
+    CHECK_THAT(set_error("trainable_token_indices", ids), Contains("trainable_token_indices"));
   CHECK_THAT(set_error("layers_to_transform", "first"), Contains("layers_to_transform"));
   CHECK_THAT(set_error("layers_pattern", {"layers"}), Contains("layers_pattern"));
   CHECK(config_error([](Json& json) { json["rank_pattern"] = Json::object(); }) == "");
@@ -158,7 +162,7 @@ TEST_CASE("broken adapter files are refused with the tensor's name") {
   CHECK_THAT(with("model.layers.9.mlp.up_proj.weight", {2}), Contains("no tensor of it"));
   CHECK_THAT(with("lm_head.weight", {2}), Contains("lm_head.weight has shape [2]"));
   CHECK_THAT(with("model.embed_tokens.token_adapter.trainable_tokens_delta", {2, 64}),
-             Contains("not supported"));
+             Contains("trainable_token_indices does not name"));
   CHECK_THAT(with("lm_head.lora_embedding_A", {4, 160}), Contains("lora_B is missing"));
   CHECK_THAT(tensor_error([](Tensors& t) {
                t[kFirst + ".base_layer.bias"] = t["base_model.model.x.q_proj.bias"] =
@@ -166,6 +170,29 @@ TEST_CASE("broken adapter files are refused with the tensor's name") {
                t[kFirst + ".bias"] = at::full({64}, 1.0);
              }),
              Contains("stored twice"));
+}
+
+TEST_CASE("trainable tokens replace rows, and must be those of the vocabulary") {
+  const TemporaryFolder folder;
+  write_adapter(folder.path(), kQ);
+  const std::string name =
+      "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta";
+  change_tensors(folder.path(), [&](Tensors& t) { t[name] = at::full({2, 64}, 3.0); });
+  const auto with_ids = [&](const Json& ids) {
+    change_config(folder.path(), [&](Json& json) { json["trainable_token_indices"] = ids; });
+    return attach_error(folder.path());
+  };
+  CHECK(with_ids({159, 2}) == "");
+  CHECK(with_ids({{"embed_tokens", {1, 2}}}) == "");
+  CHECK_THAT(with_ids({1, 160}), Contains("outside of 160"));
+  CHECK_THAT(with_ids({1, 2, 3}), Contains("trainable_tokens_delta has shape [2, 64]"));
+  CHECK_THAT(with_ids({{"lm_head", {1, 2}}}), Contains("embed_tokens has rows"));
+  with_ids({159, 2});
+  Transformer model = tiny_model();
+  const at::Tensor before = model.embedding.clone();
+  attach_adapter(model, read_adapter(folder.path()));
+  CHECK(model.embedding.select(0, 2).eq(3).all().item<bool>());
+  CHECK(model.embedding.narrow(0, 3, 156).equal(before.narrow(0, 3, 156)));
 }
 
 TEST_CASE("a folder that is no adapter is named for what it is") {

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/adapter_experts.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace gradus {
+namespace {
+
+constexpr const char* kExperts = "mlp.experts";  // in transformers, of every family
+
+// A weight of all experts of one layer, and what it is called for one of them.
+struct Stack {
+  std::string parameter;
+  std::string before_number;        // "model.layers.0.mlp.experts."
+  std::vector<std::string> leaves;  // "gate_proj", "up_proj": parts of the rows, of one size
+};
+
+std::vector<Stack> stacks_of(const ModelConfig& config) {
+  std::vector<Stack> stacks;
+  for (size_t i = 0; i < config.layer_moe.size(); ++i) {
+    if (config.layer_moe[i] == 0) continue;
+    const std::string layer = config.names.layer(static_cast<int64_t>(i));
+    const auto parameters = stacked_parameters(layer + kExperts);
+    const std::string before = layer + config.names.experts;
+    stacks.push_back({parameters[0], before, config.names.expert_gate_up});
+    stacks.push_back({parameters[1], before, {config.names.expert_down}});
+  }
+  return stacks;
+}
+
+// The pairs of one stack; a rank runs over the experts in A's rows and B's columns: [E, r] in A,
+// [r, E] in B.
+void split(const Stack& stack, const LoraPair& pair, int64_t E, ExpertPairs& result) {
+  const int64_t r = pair.a.size(0) / E;
+  const auto parts = static_cast<int64_t>(stack.leaves.size()), rows = pair.b.size(0) / parts;
+  if (r * E != pair.a.size(0) || rows * parts != pair.b.size(0)) {
+    result.misfits.push_back(c10::str(stack.parameter, " has an adapter ", pair.a.sizes(), " and ",
+                                      pair.b.sizes(), ", the model has ", E, " experts"));
+    return;
+  }
+  const at::Tensor a = pair.a.reshape({E, r, pair.a.size(1)});
+  const at::Tensor b = pair.b.reshape({parts, rows, r, E});
+  for (int64_t e = 0; e < E; ++e) {
+    for (int64_t part = 0; part < parts; ++part) {
+      const std::string name =
+          cat(stack.before_number, e, ".", stack.leaves[static_cast<size_t>(part)]);
+      result.pairs[name] = {.a = a.select(0, e),
+                            .b = b.select(0, part).select(2, e).contiguous(),
+                            .scale = pair.scale};
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> stacked_parameters(const std::string& module) {
+  return {module + ".gate_up_proj", module + ".down_proj"};
+}
+
+ExpertPairs split_stacked(const Adapter& adapter, const LoraRules& rules,
+                          const Transformer& model) {
+  ExpertPairs result;
+  const std::vector<Stack> stacks = stacks_of(model.config());
+  for (const std::string& name : adapter.config.target_parameters) {
+    if (std::none_of(stacks.begin(), stacks.end(), [&](const Stack& stack) {
+          return stack.parameter == name || stack.parameter.ends_with("." + name);
+        }))
+      result.misfits.push_back("target_parameters names " + printable(name) +
+                               ", which is no weight of its experts");
+  }
+  size_t used = 0;
+  for (const Stack& stack : stacks) {
+    const auto found = adapter.stacked.find(stack.parameter);
+    if (found != adapter.stacked.end()) {
+      ++used;
+      split(stack, found->second, model.config().moe.experts, result);
+    } else if (rules.is_target_parameter(stack.parameter)) {
+      result.misfits.push_back("nothing is stored for " + stack.parameter +
+                               ", which target_parameters names");
+    }
+  }
+  if (used < adapter.stacked.size())
+    result.misfits.push_back("target_parameters names weights that it does not have, such as " +
+                             printable(adapter.stacked.begin()->first));
+  return result;
+}
+
+}  // namespace gradus
