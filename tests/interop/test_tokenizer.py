@@ -359,6 +359,26 @@ def test_the_command_reads_and_writes_files(gradus, save):
         assert differing(run_json(gradus, folder, "decode", rows, *flags), expected, inputs) == []
 
 
+def test_rwkv_world_with_the_tokens_that_a_transformers_folder_adds(gradus, tmp_path):
+    """fla-hub/rwkv7-*-world: the vocabulary, code and this file; the template writes token 0."""
+    end, more = "<|rwkv_tokenizer_end_of_text|>", "<|more|>"
+    lines = [f"{byte + 1} {repr(bytes([byte])) if byte > 127 else repr(chr(byte))} 1" for byte in range(256)]
+    (tmp_path / "rwkv_vocab_v20230424.txt").write_text("\n".join(lines) + "\n")
+    added = {str(i): {"content": text, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False,
+                      "special": True} for i, text in ((0, end), (300, more))}
+    template = f"{{{{ '{end}' }}}}{{% for m in messages %}}{{{{ m['content'] }}}}{{% endfor %}}"
+    settings = {"added_tokens_decoder": added, "eos_token": end, "chat_template": template,
+                "tokenizer_class": "RwkvTokenizer", "auto_map": {"AutoTokenizer": ["hf_rwkv_tokenizer.RwkvTokenizer", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    inputs = [f"ab{end}c", more + end, "<|end|>", end[:-1], ""]
+    expected = [[98, 99, 0, 100], [300, 0], [ord(c) + 1 for c in "<|end|>"], [ord(c) + 1 for c in end[:-1]], []]
+    assert run_json(gradus, tmp_path, "encode", inputs) == expected
+    assert run_json(gradus, tmp_path, "decode", expected) == inputs
+    # What a message says is text, whatever it spells.
+    chat = [{"role": "user", "content": f"a{end}"}]
+    assert run_json(gradus, tmp_path, "chat", [chat]) == [end + "a" + end]
+
+
 @pytest.mark.parametrize("normalized", [True, False])
 def test_added_tokens(runner, save, normalized):
     tokenizer = bytes_as_tokens()

@@ -12,6 +12,7 @@
 #include "store/inspect/contents.h"
 #include "store/inspect/kv_cache.h"
 #include "store/inspect/parts.h"
+#include "store/inspect/state_size.h"
 #include "store/licence.h"
 #include "store/walk.h"
 
@@ -233,6 +234,7 @@ Json inspect_model(const fs::path& path, DigestCache& digests) {
                  {"quantization", quantization_of(contents)},
                  {"memory", weight_memory(contents)},
                  {"kv_cache", kv_cache_size(contents)},
+                 {"state_bytes", state_bytes(contents)},
                  {"shape", shape_of(contents)},
                  {"tokenizer", gguf ? gguf_tokenizer(contents.metadata) : tokenizer_of(path)},
                  {"chat_template", template_of(contents)},

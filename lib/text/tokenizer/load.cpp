@@ -46,6 +46,11 @@ std::optional<fs::path> find_file(const fs::path& folder, std::string_view begin
   return found;
 }
 
+Json tokenizer_config(const fs::path& folder) {
+  const fs::path file = folder / "tokenizer_config.json";
+  return fs::exists(file) ? read_json(file) : Json::object();
+}
+
 std::unique_ptr<Tokenizer> load_model_file(const fs::path& file) {
   const MappedFile mapped(file);
   if (looks_like_tiktoken(mapped.text().substr(0, 4096)))
@@ -67,7 +72,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   if (const auto file = find_file(model_folder, "", ".tiktoken"))
     return tokenizer_from_tiktoken(MappedFile(*file).text(), *file);
   if (const auto file = find_file(model_folder, "rwkv_vocab_", ".txt"))
-    return tokenizer_from_rwkv(read_file(*file), file->string());
+    return tokenizer_from_rwkv(read_file(*file), tokenizer_config(model_folder), file->string());
   if (has_vocabulary_files(model_folder))
     return tokenizer_from_json(tokenizer_json_from_vocabulary(model_folder), model_folder.string());
   throw Error({.what = "folder has no tokenizer",

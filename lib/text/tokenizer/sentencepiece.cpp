@@ -30,7 +30,7 @@ void require(const sentencepiece::util::Status& status) {
 class SentencePieceTokenizer : public Tokenizer {
  public:
   // `folder` says what is added to the model; null: what the model itself does, with its BOS.
-  SentencePieceTokenizer(std::string_view model, const SentencePieceFacts& facts,
+  SentencePieceTokenizer(std::string_view model, const SentencePieceModel& facts,
                          const TokenizerFolder* folder, const std::string& where);
 
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override {
@@ -81,7 +81,7 @@ class SentencePieceTokenizer : public Tokenizer {
       throw Error({.what = "text is not valid UTF-8", .where = cat("byte ", *bad)});
   }
   bool is_piece(TokenId id) const { return id >= 0 && id < processor_.GetPieceSize(); }
-  void add_tokens(const SentencePieceFacts& facts, const Json& list, const std::string& where);
+  void add_tokens(const SentencePieceModel& facts, const Json& list, const std::string& where);
   Encoding run(std::string_view text, SpecialTokens special,
                const std::vector<ByteSpan>& data) const;
   void encode_part(std::string_view text, size_t offset, Encoding& out) const;
@@ -93,7 +93,7 @@ class SentencePieceTokenizer : public Tokenizer {
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model,
-                                               const SentencePieceFacts& facts,
+                                               const SentencePieceModel& facts,
                                                const TokenizerFolder* folder,
                                                const std::string& where) {
   const auto status = processor_.LoadFromSerializedProto(model);
@@ -115,7 +115,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model,
 }
 
 // An added token may stand for a piece of another name, such as "[UNUSED_TOKEN_146]".
-void SentencePieceTokenizer::add_tokens(const SentencePieceFacts& facts, const Json& list,
+void SentencePieceTokenizer::add_tokens(const SentencePieceModel& facts, const Json& list,
                                         const std::string& where) {
   Vocab vocab;
   std::vector<bool> renamed(facts.pieces.size());
@@ -236,10 +236,10 @@ std::string SentencePieceTokenizer::token_bytes(TokenId id) const {
   return out;
 }
 
-SentencePieceFacts facts_of(std::string_view model, const std::string& where) {
+SentencePieceModel facts_of(std::string_view model, const std::string& where) {
   if (model.size() > kMaxModelBytes)
     throw Error({.what = "SentencePiece model is too large", .where = where});
-  return check_sentencepiece_model(model, where);
+  return read_sentencepiece_model(model, where);
 }
 
 }  // namespace
@@ -252,7 +252,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece_bytes(std::string_view m
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const fs::path& file) {
   const MappedFile model(file);
   const std::string where = file.string();
-  const SentencePieceFacts facts = facts_of(model.text(), where);
+  const SentencePieceModel facts = facts_of(model.text(), where);
   const TokenizerFolder folder = read_tokenizer_folder(file.parent_path());
   if (!folder.has_config)
     return std::make_unique<SentencePieceTokenizer>(model.text(), facts, nullptr, where);

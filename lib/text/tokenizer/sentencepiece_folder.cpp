@@ -29,15 +29,15 @@ Json replace_step(const char* from, const char* to) {
   return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
 }
 
-Json vocab_of(const SentencePieceFacts& facts) {
+Json vocab_of(const SentencePieceModel& facts) {
   Json vocab = Json::object();
   auto& entries = vocab.get_ref<Json::object_t&>();
   for (size_t id = 0; id < facts.pieces.size(); ++id)
-    entries.emplace_back(std::string(facts.pieces[id].text), id);
+    entries.emplace_back(facts.pieces[id].text, id);
   return vocab;
 }
 
-StringIndex index_of(const SentencePieceFacts& facts) {
+StringIndex index_of(const SentencePieceModel& facts) {
   StringIndex index;
   index.reserve(facts.pieces.size());
   for (size_t id = 0; id < facts.pieces.size(); ++id)
@@ -46,7 +46,7 @@ StringIndex index_of(const SentencePieceFacts& facts) {
 }
 
 // Every cut of a piece into two pieces, in the order of ids.
-Json merges_of(const SentencePieceFacts& facts, const StringIndex& index) {
+Json merges_of(const SentencePieceModel& facts, const StringIndex& index) {
   Json merges = Json::array();
   for (const auto& piece : facts.pieces) {
     const std::string_view text = piece.text;
@@ -68,7 +68,7 @@ std::unordered_set<std::string> contents_of(const Json& added) {
 }
 
 // With the model's control pieces and user-defined ones, which transformers adds as well.
-Json added_tokens(const SentencePieceFacts& facts, const TokenizerFolder& folder,
+Json added_tokens(const SentencePieceModel& facts, const TokenizerFolder& folder,
                   const SpecialDefaults& defaults, const StringIndex& index) {
   Json added = added_tokens_of(
       folder, defaults, [&](const std::string& token) { return int64_t{index.find(token)}; },
@@ -76,8 +76,8 @@ Json added_tokens(const SentencePieceFacts& facts, const TokenizerFolder& folder
   std::unordered_set<std::string> seen = contents_of(added);
   for (size_t id = 0; id < facts.pieces.size(); ++id) {
     const auto& [text, type] = facts.pieces[id];
-    const bool control = type == PieceType::kControl;
-    if (!control && type != PieceType::kUserDefined) continue;
+    const bool control = type == kControlPiece;
+    if (!control && type != kUserDefinedPiece) continue;
     const std::string content(text);
     if (!seen.insert(content).second) continue;
     added.push_back(added_token_entry(content, static_cast<int64_t>(id), control));
@@ -102,7 +102,7 @@ void add_steps(Json& out, const TokenizerFolder& folder, bool gemma) {
 }
 
 // Of the added tokens of a model that brings its own Python, the ids are what the files say.
-Json own_added_tokens(const SentencePieceFacts& facts, const TokenizerFolder& folder) {
+Json own_added_tokens(const SentencePieceModel& facts, const TokenizerFolder& folder) {
   const StringIndex index = index_of(facts);
   int64_t end = static_cast<int64_t>(facts.pieces.size());
   if (!folder.listed.empty()) end = std::max(end, folder.listed.rbegin()->first + 1);
@@ -127,12 +127,12 @@ Json own_added_tokens(const SentencePieceFacts& facts, const TokenizerFolder& fo
 
 }  // namespace
 
-std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceFacts& facts,
+std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceModel& facts,
                                                       const TokenizerFolder& folder) {
   const bool gemma = folder.class_name == "GemmaTokenizer";
   const bool llama =
       folder.class_name == "LlamaTokenizer" || folder.class_name == "CodeLlamaTokenizer";
-  if ((!llama && !gemma) || facts.kind != SentencePieceKind::kBpe) return std::nullopt;
+  if ((!llama && !gemma) || !facts.bpe) return std::nullopt;
   const SpecialDefaults& defaults = gemma ? kGemmaTokens : kLlamaTokens;
   const StringIndex index = index_of(facts);
   Json out = {{"version", "1.0"}};
@@ -150,7 +150,7 @@ std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceFacts& 
   return out;
 }
 
-SentencePieceAdditions sentencepiece_additions(const SentencePieceFacts& facts,
+SentencePieceAdditions sentencepiece_additions(const SentencePieceModel& facts,
                                                const TokenizerFolder& folder,
                                                const SentencePieceEnds& ends) {
   if (std::find(std::begin(kRefused), std::end(kRefused), folder.class_name) != std::end(kRefused))

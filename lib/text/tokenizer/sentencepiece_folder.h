@@ -23,7 +23,7 @@ struct SentencePieceAdditions {
 };
 
 // The tokenizer.json of a model whose class `tokenizers` runs, else nullopt.
-std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceFacts& facts,
+std::optional<Json> tokenizer_json_from_sentencepiece(const SentencePieceModel& facts,
                                                       const TokenizerFolder& folder);
 
 // The model's own; -1: none.
@@ -32,7 +32,7 @@ struct SentencePieceEnds {
 };
 
 // Throws gradus::Error for a class that renumbers the pieces.
-SentencePieceAdditions sentencepiece_additions(const SentencePieceFacts& facts,
+SentencePieceAdditions sentencepiece_additions(const SentencePieceModel& facts,
                                                const TokenizerFolder& folder,
                                                const SentencePieceEnds& ends);
 
