@@ -18,4 +18,5 @@ run bench_load --model "$scratch/model"
 run bench_decode --model "$scratch/model"
 run bench_train
 run bench_quant_matmul
+run bench_wkv
 run bench_tokenizer

@@ -40,6 +40,13 @@ A `model_type` that is not in the table, and a key of `config.json` that would c
 and that the family does not know, are refused by name. Two things depend on a sequence's length: the
 rotary scalings `dynamic` and `longrope` take the frequencies of the length reached so far, as
 transformers does; keys that are cached keep the frequencies that they were made with.
+
+RWKV-4 and RWKV-7 keep a state of fixed size in place of keys and values: long answers cost no more
+memory than short ones, and `model inspect` tells its size. Training begins every document without a
+state. Their recurrences have CPU kernels, forward and backward, for heads of 16, 32, 64 and 128
+(RWKV-7) and channels of any number (RWKV-4); elsewhere they run token by token, which was not yet
+tried on a GPU. RWKV-4's scale of the residual stream for float16 (`rescale_every`) is not applied. The published
+`.pth` files are pickles: take the folders made for transformers.
 TEXT
 } > docs/models.md.tmp
 mv docs/models.md.tmp docs/models.md

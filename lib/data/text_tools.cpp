@@ -2,12 +2,14 @@
 #include "data/text_tools.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace gradus {
 namespace {
+
+constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 
 Json read_if_there(const fs::path& file) {
   return fs::exists(file) ? read_json(file) : Json::object();
@@ -39,7 +41,7 @@ std::string token_of_id(const Json& config, const std::string& key, const Tokeni
 
 std::string special_token(const fs::path& folder, const std::string& name,
                           const Tokenizer& tokenizer) {
-  for (const char* file : {"tokenizer_config.json", "special_tokens_map.json"}) {
+  for (const char* file : {kTokenizerConfig, "special_tokens_map.json"}) {
     const std::string token = token_text(read_if_there(folder / file), name);
     if (!token.empty()) return token;
   }
@@ -57,6 +59,15 @@ std::vector<ByteSpan> content_spans(const RenderedChat& chat) {
   return spans;
 }
 
+// What tokenizer_config.json says of tokens; nothing where tokenizer.json says all of it.
+std::optional<FileDigest> token_settings(const fs::path& folder) {
+  if (fs::exists(folder / "tokenizer.json")) return std::nullopt;
+  Json config = read_if_there(folder / kTokenizerConfig);
+  if (!config.is_object()) return std::nullopt;
+  config.erase("chat_template");
+  return FileDigest{kTokenizerConfig, sha256_hex(config.dump())};
+}
+
 }  // namespace
 
 TextTools load_text_tools(const fs::path& model_folder) {
@@ -72,17 +83,16 @@ TextTools load_text_tools(const fs::path& model_folder) {
 }
 
 std::string tokenizer_digest(const fs::path& model_folder, DigestCache& cache) {
-  static constexpr std::array kNames = {
-      "added_tokens.json", "merges.txt",     "special_tokens_map.json",
-      "spiece.model",      "tiktoken.model", "tokenizer.json",
-      "tokenizer.model",   "vocab.json",     "vocab.txt"};
   std::vector<FileDigest> found;
-  for (const char* name : kNames) {
-    std::error_code ignored;
-    if (fs::is_regular_file(model_folder / name, ignored))
-      found.push_back({name, cache.file(model_folder / name)});
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(model_folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (is_tokenizer_file(name) && name != kTokenizerConfig && entry.is_regular_file())
+      found.push_back({name, cache.file(entry.path())});
   }
-  return found.empty() ? "" : list_digest(found);
+  if (found.empty()) return "";
+  if (const auto settings = token_settings(model_folder)) found.push_back(*settings);
+  return list_digest(found);
 }
 
 void check_tokenizer_fits(const Tokenizer& tokenizer, int64_t vocab_size,

@@ -28,7 +28,9 @@ at::Tensor to_tensor(std::vector<int64_t> values, c10::Device device) {
 
 at::Tensor hidden_states(const Transformer& model, const FlatRequests& flat,
                          const KeptPrefix& kept) {
-  SharedPrefixAttention attention(flat.layout, kept);
+  const auto rows = static_cast<int64_t>(flat.layout.size()) + 1;
+  SharedPrefixAttention attention(
+      flat.layout, kept, RecurrentState(model.config(), 1, rows, model.dtype(), model.device()));
   return model.forward(to_tensor({flat.ids.begin(), flat.ids.end()}, model.device()),
                        to_tensor(flat.positions, model.device()), attention);
 }
@@ -94,7 +96,9 @@ KeptPrefix keep_prefix(const Transformer& model, const std::vector<TokenId>& ids
   const at::NoGradGuard no_gradients;
   std::vector<int64_t> positions(ids.size());
   std::iota(positions.begin(), positions.end(), 0);
-  KeepingAttention attention(kept);
+  kept.states = RecurrentState(model.config(), model.config().num_hidden_layers, 1, model.dtype(),
+                               model.device());
+  KeepingAttention attention(kept, static_cast<int64_t>(ids.size()));
   model.forward(to_tensor({ids.begin(), ids.end()}, model.device()),
                 to_tensor(positions, model.device()), attention);
   return kept;

@@ -162,9 +162,40 @@ at::Tensor KeepingAttention::attend(int64_t, const at::Tensor& q, const at::Tens
   return ops::packed_attention(q, k, v, {0, q.size(0)}, options);
 }
 
+ops::SegmentStates KeepingAttention::past(int64_t layer, RecurrentPart part) {
+  return {.waves = {{{.begin = 0, .end = tokens_, .to = 0}}},
+          .rows = kept_.states.rows(layer, part)};
+}
+
 SharedPrefixAttention::SharedPrefixAttention(std::vector<SharedPrefix> layout,
-                                             const KeptPrefix& kept)
-    : layout_(std::move(layout)), kept_(kept), mask_windows_(layout_.size(), -1) {}
+                                             const KeptPrefix& kept, RecurrentState states)
+    : layout_(std::move(layout)),
+      kept_(kept),
+      states_(std::move(states)),
+      mask_windows_(layout_.size(), -1) {}
+
+// Prefixes in a first wave, from what is kept where they continue it; then their branches.
+ops::SegmentStates SharedPrefixAttention::past(int64_t layer, RecurrentPart part) {
+  ops::SegmentStates states{.waves = {{}}, .rows = states_.rows(0, part)};
+  const auto kept_row = static_cast<int64_t>(layout_.size());
+  if (!kept_.states.empty())
+    states.rows.select(0, kept_row).copy_(kept_.states.rows(layer, part).select(0, 0));
+  std::vector<ops::StateSegment> branches;
+  for (size_t i = 0; i < layout_.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    int64_t begin = layout_[i].start + layout_[i].prefix;
+    states.waves[0].push_back({.begin = layout_[i].start,
+                               .end = begin,
+                               .from = layout_[i].kept > 0 ? kept_row : -1,
+                               .to = row});
+    for (const int64_t length : layout_[i].branches) {
+      branches.push_back({.begin = begin, .end = begin + length, .from = row});
+      begin += length;
+    }
+  }
+  if (!branches.empty()) states.waves.push_back(std::move(branches));
+  return states;
+}
 
 const at::Tensor& SharedPrefixAttention::mask(size_t part, int64_t window, c10::Device device) {
   if (mask_windows_[part] != window) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "eval/scoring.h"
+#include "infer/recurrent_state.h"
 #include "model/attention.h"
 
 namespace gradus {
@@ -49,9 +50,10 @@ struct CommonPrefix {
 };
 CommonPrefix common_prefix(const std::vector<ScoreRequest>& requests);
 
-// Keys and values of the common prefix, [tokens, Hkv, Dh] per layer.
+// Keys and values of the common prefix, [tokens, Hkv, Dh] per layer, or the states after it.
 struct KeptPrefix {
   std::vector<at::Tensor> keys, values;
+  RecurrentState states;  // one row
 };
 
 // Tokens that a request takes in a pass when none are kept.
@@ -59,23 +61,28 @@ int64_t flat_tokens(const ScoreRequest& request);
 // `kept` leading tokens of the prompt are left out of the pass; fewer than the prompt has.
 void append_request(const ScoreRequest& request, int64_t number, int64_t kept, FlatRequests& flat);
 
-// One causal sequence whose keys and values are kept, layer by layer.
+// One causal sequence of `tokens`, whose keys and values or states are kept, layer by layer.
 class KeepingAttention : public Attention {
  public:
-  explicit KeepingAttention(KeptPrefix& kept) : kept_(kept) {}
+  KeepingAttention(KeptPrefix& kept, int64_t tokens) : kept_(kept), tokens_(tokens) {}
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
+  ops::SegmentStates past(int64_t layer, RecurrentPart part) override;
 
  private:
   KeptPrefix& kept_;
+  int64_t tokens_;
 };
 
 class SharedPrefixAttention : public Attention {
  public:
-  // `kept` must outlive it.
-  SharedPrefixAttention(std::vector<SharedPrefix> layout, const KeptPrefix& kept);
+  // `kept` must outlive it; `states` of a recurrent model has one layer, which all use after each
+  // other, and a row more than parts, the last for what is kept.
+  SharedPrefixAttention(std::vector<SharedPrefix> layout, const KeptPrefix& kept,
+                        RecurrentState states);
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
+  ops::SegmentStates past(int64_t layer, RecurrentPart part) override;
 
  private:
   const at::Tensor& mask(size_t part, int64_t window, c10::Device device);
@@ -85,6 +92,7 @@ class SharedPrefixAttention : public Attention {
 
   std::vector<SharedPrefix> layout_;
   const KeptPrefix& kept_;
+  RecurrentState states_;
   std::vector<int64_t> mask_windows_;  // the window that a part's mask was made for
 };
 

@@ -31,7 +31,10 @@ at::Tensor causal_mask(int64_t past, int64_t count, int64_t window, c10::Device 
 
 KvCache::KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dtype,
                  c10::Device device)
-    : shape_(shape) {
+    : shape_(shape),
+      recurrent_(config, config.num_hidden_layers, shape.slots, dtype, device),
+      lengths_(static_cast<size_t>(shape.slots), 0) {
+  if (!recurrent_.empty()) return;
   const auto options = at::TensorOptions().dtype(dtype).device(device);
   const LatentConfig& latent = config.latent;
   const bool latents = latent.kv_rank > 0;
@@ -44,7 +47,17 @@ KvCache::KvCache(const ModelConfig& config, CacheShape shape, c10::ScalarType dt
   }
 }
 
+void KvCache::advance(int64_t slot, int64_t past, int64_t count) {
+  int64_t& length = lengths_[static_cast<size_t>(slot)];
+  TORCH_CHECK(recurrent_.empty() || past == 0 || past == length,
+              "a state cannot go back: it has seen ", length, " tokens, not ", past);
+  length = past + count;
+}
+
 void KvCache::copy_prefix(int64_t from, int64_t to, int64_t tokens) {
+  advance(from, tokens, 0);
+  lengths_[static_cast<size_t>(to)] = tokens;
+  recurrent_.copy_row(from, to);
   for (auto* tensors : {&keys_, &values_}) {
     for (at::Tensor& layer : *tensors) {
       layer.select(0, to).narrow(1, 0, tokens).copy_(layer.select(0, from).narrow(1, 0, tokens));
@@ -59,7 +72,7 @@ float* KvCache::workspace(int64_t floats) {
 }
 
 int64_t KvCache::bytes() const {
-  int64_t total = 0;
+  int64_t total = recurrent_.bytes();
   for (const auto* tensors : {&keys_, &values_}) {
     for (const at::Tensor& layer : *tensors) total += static_cast<int64_t>(layer.nbytes());
   }
@@ -71,6 +84,7 @@ CachedAttention::CachedAttention(KvCache& cache, std::vector<CachedSegment> segm
   int64_t start = 0;
   for (const CachedSegment& segment : segments_) {
     TORCH_CHECK(segment.past + segment.count <= cache_.shape().capacity, "cache slot overflow");
+    cache_.advance(segment.slot, segment.past, segment.count);
     starts_.push_back(start);
     start += segment.count;
   }
@@ -164,6 +178,18 @@ at::Tensor CachedAttention::attend_segment(size_t segment, int64_t layer,
   if (count == 1) return ops::cached_attention(rows(qkv[0]), keys, values, options);
   return ops::masked_attention(rows(qkv[0]), keys, values,
                                mask(segment, options.window, qkv[0].device()), options);
+}
+
+ops::SegmentStates CachedAttention::past(int64_t layer, RecurrentPart part) {
+  ops::SegmentStates states{.waves = {{}}, .rows = cache_.recurrent().rows(layer, part)};
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    const auto [slot, past, count] = segments_[i];
+    states.waves[0].push_back({.begin = starts_[i],
+                               .end = starts_[i] + count,
+                               .from = past == 0 ? -1 : slot,
+                               .to = slot});
+  }
+  return states;
 }
 
 at::Tensor CachedAttention::attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,

@@ -2,7 +2,8 @@
 // Keys and values of running sequences. A slot holds one sequence; all memory is taken at once and
 // nothing is copied or grown while tokens are added. Layout per layer: [slots, Hkv, capacity, Dh],
 // so that a head's keys are one stream for the decode kernel. Latent attention keeps one vector per
-// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim].
+// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim]. Of a model
+// with recurrent layers a slot holds one state in place of keys and values.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,6 +13,7 @@
 #include <map>
 #include <vector>
 
+#include "infer/recurrent_state.h"
 #include "model/attention.h"
 #include "model/config.h"
 #include "tensor/cpu/kernels.h"
@@ -33,8 +35,13 @@ class KvCache {
   // Keys or values of one slot, [Hkv, capacity, Dh]; a view.
   at::Tensor keys(int64_t layer, int64_t slot) const { return keys(layer).select(0, slot); }
   at::Tensor values(int64_t layer, int64_t slot) const { return values(layer).select(0, slot); }
-  // Makes the first `tokens` positions of slot `to` equal to those of slot `from`.
+  // Makes the first `tokens` positions of slot `to` equal to those of slot `from`, which of a
+  // recurrent model are all that it has seen.
   void copy_prefix(int64_t from, int64_t to, int64_t tokens);
+
+  const RecurrentState& recurrent() const { return recurrent_; }
+  // Called before a pass adds `count` tokens after `past` ones.
+  void advance(int64_t slot, int64_t past, int64_t count);
 
   // Scratch memory of the decode kernel, at least `floats` long; grows and is kept.
   float* workspace(int64_t floats);
@@ -45,6 +52,8 @@ class KvCache {
  private:
   CacheShape shape_;
   std::vector<at::Tensor> keys_, values_;  // per layer; no values where latents are kept
+  RecurrentState recurrent_;
+  std::vector<int64_t> lengths_;  // tokens that each slot's state has seen
   at::Tensor workspace_;
 };
 
@@ -64,6 +73,7 @@ class CachedAttention : public Attention {
                     const ops::AttentionOptions& options) override;
   at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
                            const ops::AttentionOptions& options) override;
+  ops::SegmentStates past(int64_t layer, RecurrentPart part) override;
 
  private:
   void store(const at::Tensor& fresh, const at::Tensor& memory);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The seam between the model and whatever remembers keys and values: training has no memory, the
-// inference engine keeps a cache. Blocks only ever call attend().
+// The seam between the model and whatever remembers the past: training has no memory, the inference
+// engine keeps keys and values, or the states of recurrent layers. Blocks call attend() or past().
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,10 +9,15 @@
 #include <vector>
 
 #include "tensor/ops.h"
+#include "tensor/recurrence.h"
 
 namespace gradus {
 
 struct LatentHeads;
+
+// What a recurrent layer carries from token to token: the input of its time mixing and of its
+// channel mixing for their token shifts, and the state of its recurrence.
+enum class RecurrentPart { kTimeShift, kChannelShift, kState };
 
 class Attention {
  public:
@@ -25,6 +30,8 @@ class Attention {
   // Unless overridden: makes the heads' keys and values, and attends to those.
   virtual at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
                                    const ops::AttentionOptions& options);
+  // The segments of this pass and where their pasts are. Called once per recurrent layer and part.
+  virtual ops::SegmentStates past(int64_t layer, RecurrentPart part) = 0;
 };
 
 // Every segment attends to itself only, causally; nothing is kept.
@@ -35,6 +42,9 @@ class PackedAttention : public Attention {
   at::Tensor attend(int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override {
     return ops::packed_attention(q, k, v, segment_starts_, options);
+  }
+  ops::SegmentStates past(int64_t, RecurrentPart) override {
+    return ops::segments_without_past(segment_starts_);
   }
 
  private:

@@ -158,6 +158,18 @@ Tensor add(const ModelConfig& c, const Tensor& x, const Tensor& update) {
   return c.residual_scale == 1.0 ? x + update : x + update * c.residual_scale;
 }
 
+Stream recurrent_layer(const ModelConfig& c, const DecoderLayer& layer, int64_t index,
+                       const Stream& stream, Attention& attention) {
+  Tensor first_value = stream.size() > 1 ? stream[1] : Tensor();
+  const Tensor middle = stream[0] + time_mixing(c, layer.recurrent, index,
+                                                apply_norm(c, layer.attention_norm, stream[0]),
+                                                first_value, attention);
+  const Tensor x = middle + channel_mixing(c, layer.recurrent, index,
+                                           apply_norm(c, layer.mlp_norm, middle), attention);
+  const bool gives_value = stream.size() == 1 && first_value.defined();
+  return gives_value ? Stream{x, first_value} : Stream{x};
+}
+
 }  // namespace
 
 Tensor rotated(const LayerContext& context, const Tensor& x) {
@@ -178,8 +190,11 @@ Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
   return x;
 }
 
-Tensor layer_forward(const ModelConfig& c, const DecoderLayer& layer, const LayerContext& context,
-                     const Tensor& x, Attention& attention) {
+Stream layer_forward(const ModelConfig& c, const DecoderLayer& layer, const LayerContext& context,
+                     const Stream& stream, Attention& attention) {
+  if (c.recurrent.kind != RecurrentKind::kNone)
+    return recurrent_layer(c, layer, context.index, stream, attention);
+  const Tensor& x = stream[0];
   const Tensor normed = apply_norm(c, layer.attention_norm, x);
   const auto block = c.latent.kv_rank > 0 ? latent_attention_block : attention_block;
   const Tensor mixed =
@@ -187,11 +202,11 @@ Tensor layer_forward(const ModelConfig& c, const DecoderLayer& layer, const Laye
   if (c.residual == Residual::kParallel) {
     const Tensor input =
         layer.mlp_norm.weight.defined() ? apply_norm(c, layer.mlp_norm, x) : normed;
-    return add(c, x, mixed + mlp_block(c, layer, input));
+    return {add(c, x, mixed + mlp_block(c, layer, input))};
   }
   const Tensor middle = add(c, x, mixed);
   const Tensor fed = mlp_block(c, layer, apply_norm(c, layer.mlp_norm, middle));
-  return add(c, middle, apply_norm(c, layer.mlp_post_norm, fed));
+  return {add(c, middle, apply_norm(c, layer.mlp_post_norm, fed))};
 }
 
 }  // namespace gradus

@@ -7,6 +7,7 @@
 #include "model/attention.h"
 #include "model/config.h"
 #include "model/linear.h"
+#include "model/recurrent.h"
 #include "model/rope.h"
 
 namespace gradus {
@@ -30,6 +31,7 @@ struct DecoderLayer {
   Linear q_up, kv_up;    // LatentConfig: from the latents to the heads
   Linear gate_up, down;  // gate_up is the plain first projection where nothing is gated
   Experts experts;       // in place of gate_up and down
+  RecurrentMixer recurrent;  // in place of all projections above, where config.recurrent has a kind
 };
 
 // What a layer needs besides its weights and input.
@@ -46,8 +48,12 @@ at::Tensor apply_norm(const ModelConfig& config, const Norm& norm, const at::Ten
 // x [T, heads, R] rotated by the layer's angles, over all of R or its first numbers.
 at::Tensor rotated(const LayerContext& context, const at::Tensor& x);
 
-// x [T, D] -> [T, D].
-at::Tensor layer_forward(const ModelConfig& config, const DecoderLayer& layer,
-                         const LayerContext& context, const at::Tensor& x, Attention& attention);
+// What flows from layer to layer: the residual stream [T, D] and, in RWKV-7 from the first layer
+// on, that layer's values [T, D].
+using Stream = std::vector<at::Tensor>;
+
+// The stream after a layer. A tensor that a layer only reads is left out of its result.
+Stream layer_forward(const ModelConfig& config, const DecoderLayer& layer,
+                     const LayerContext& context, const Stream& stream, Attention& attention);
 
 }  // namespace gradus

@@ -75,9 +75,22 @@ Number mlp_parameters(const ModelConfig& c, bool sparse, int64_t experts) {
          (shared > 0 && !c.names.shared_gate.empty() ? D : 0);
 }
 
+// The matrices of all layers of a recurrent model; RWKV-7's first layer has one projection less.
+template <class Number>
+Number recurrent_parameters(const ModelConfig& c) {
+  const auto D = static_cast<Number>(c.hidden_size), F = static_cast<Number>(c.intermediate_size);
+  const auto L = static_cast<Number>(c.num_hidden_layers);
+  if (c.recurrent.kind == RecurrentKind::kRwkv4)
+    return L * D * (4 * static_cast<Number>(c.head_dim) + 2 * F + D);
+  const RecurrentConfig& r = c.recurrent;
+  const auto ranks = static_cast<Number>(r.decay_rank + r.rate_rank + r.gate_rank);
+  return L * D * (4 * D + 2 * F + 2 * ranks) + (L - 1) * 2 * D * static_cast<Number>(r.value_rank);
+}
+
 // The matrices of all layers.
 template <class Number>
 Number layers_matmul_parameters(const ModelConfig& c, int64_t experts) {
+  if (c.recurrent.kind != RecurrentKind::kNone) return recurrent_parameters<Number>(c);
   const auto sparse = static_cast<Number>(std::count(c.layer_moe.begin(), c.layer_moe.end(), 1));
   const auto L = static_cast<Number>(c.num_hidden_layers);
   return L * attention_parameters<Number>(c) + sparse * mlp_parameters<Number>(c, true, experts) +
@@ -125,6 +138,20 @@ int64_t layer_vector_parameters(const ModelConfig& c) {
   if (c.o_bias) count += c.hidden_size;
   if (c.mlp_bias) count += (c.gated ? 2 : 1) * c.intermediate_size + c.hidden_size;
   return count;
+}
+
+// The vectors of all layers of a recurrent model, without the norms around its blocks.
+int64_t recurrent_vector_parameters(const ModelConfig& c) {
+  const int64_t D = c.hidden_size, L = c.num_hidden_layers;
+  switch (c.recurrent.kind) {
+    case RecurrentKind::kNone:
+      return 0;
+    case RecurrentKind::kRwkv4:
+      return L * (5 * D + 2 * c.head_dim);
+    case RecurrentKind::kRwkv7:
+      return L * 14 * D + (L - 1) * D;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -193,11 +220,13 @@ int64_t parameter_count(const ModelConfig& c) {
   int64_t outside = c.vocab_size * c.hidden_size * (c.tie_word_embeddings ? 1 : 2);
   outside += c.hidden_size * (c.norm_bias ? 2 : 1);
   if (c.output_bias) outside += c.vocab_size;
+  if (!c.names.embedding_norm.empty()) outside += c.hidden_size * (c.norm_bias ? 2 : 1);
   if (c.positions == Positions::kLearned) outside += c.max_position_embeddings * c.hidden_size;
   if (!c.names.router_bias.empty())
     outside += c.moe.experts * std::count(c.layer_moe.begin(), c.layer_moe.end(), 1);
   return layers_matmul_parameters<int64_t>(c, c.moe.experts) +
-         c.num_hidden_layers * layer_vector_parameters(c) + outside;
+         c.num_hidden_layers * layer_vector_parameters(c) + recurrent_vector_parameters(c) +
+         outside;
 }
 
 int64_t matmul_parameter_count(const ModelConfig& c) {

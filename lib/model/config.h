@@ -79,10 +79,19 @@ struct LatentConfig {
   int64_t v_dim = 0;                   // of values; at most head_dim
 };
 
+// Layers that carry a state instead of attending to the past; see recurrent.h. RWKV-4's width A is
+// head_dim, of one head; RWKV-7's ranks are those of its low-rank projections.
+enum class RecurrentKind { kNone, kRwkv4, kRwkv7 };
+struct RecurrentConfig {
+  RecurrentKind kind = RecurrentKind::kNone;  // of every layer
+  int64_t decay_rank = 0, rate_rank = 0, value_rank = 0, gate_rank = 0;
+};
+
 // Tensor names without ".weight" or ".bias". A norm without a name does not exist.
 struct TensorNames {
   std::string embedding = "model.embed_tokens";
-  std::string positions = {};  // Positions::kLearned
+  std::string positions = {};       // Positions::kLearned
+  std::string embedding_norm = {};  // before the first layer
   std::string layers = "model.layers.";
   std::string final_norm = "model.norm";
   std::string output = "lm_head";
@@ -160,6 +169,7 @@ struct ModelConfig {
   bool mlp_bias = false;
   MoeConfig moe;
   std::vector<int64_t> layer_moe;  // per layer: 1 with experts, 0 without; empty: none has any
+  RecurrentConfig recurrent;
 
   double embedding_scale = 1.0;
   bool embedding_scale_in_dtype = false;  // rounded to the dtype of the model first (gemma)

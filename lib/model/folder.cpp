@@ -11,6 +11,7 @@
 #include <cstring>
 #include <set>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "model/copy_weights.h"
@@ -21,6 +22,15 @@
 
 namespace gradus {
 namespace {
+
+// Chat templates, what generation stops at, and the terms of use.
+bool is_beside_tokenizer(const std::string& name) {
+  if (name == "generation_config.json") return true;
+  for (const char* start : {"chat_template", "LICENSE", "LICENCE", "NOTICE", "USE_POLICY"}) {
+    if (name.starts_with(start)) return true;
+  }
+  return false;
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -224,17 +234,10 @@ void save_model(const fs::path& folder, const Transformer& model,
 }
 
 void copy_text_files(const fs::path& from, const fs::path& to) {
-  static constexpr const char* kNames[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "chat_template.jinja",
-                                           "generation_config.json"};
-  for (const char* name : kNames) {
-    if (fs::exists(from / name)) write_file_atomic(to / name, read_file(from / name));
+  for (const auto& entry : fs::directory_iterator(from)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_regular_file() && (is_tokenizer_file(name) || is_beside_tokenizer(name)))
+      write_file_atomic(to / name, read_file(entry.path()));
   }
 }
 

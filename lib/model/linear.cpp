@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/linear.h"
 
+#include <ATen/ops/empty.h>
+
 #include "tensor/ops.h"
 
 namespace gradus {
@@ -22,6 +24,16 @@ at::Tensor add_lora(const Linear& layer, const at::Tensor& x, const at::Tensor& 
 }
 
 }  // namespace
+
+Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
+                   const at::TensorOptions& options) {
+  Linear layer;
+  layer.parts = std::move(parts);
+  layer.in_features = in_features;
+  layer.weight = at::empty({layer.out_features(), in_features}, options);
+  if (with_bias) layer.bias = at::empty({layer.out_features()}, options);
+  return layer;
+}
 
 int64_t Linear::out_features() const { return first_row(parts.size()); }
 

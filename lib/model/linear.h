@@ -37,4 +37,8 @@ struct Linear {
   at::Tensor forward(const at::Tensor& x) const;
 };
 
+// Uninitialised, of in_features columns.
+Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
+                   const at::TensorOptions& options);
+
 }  // namespace gradus

@@ -25,16 +25,6 @@ Norm make_norm(const std::string& name, int64_t width, bool with_bias,
   return {at::empty({width}, options), with_bias ? at::empty({width}, options) : Tensor()};
 }
 
-Linear make_linear(std::vector<LinearPart> parts, int64_t in_features, bool with_bias,
-                   const at::TensorOptions& options) {
-  Linear layer;
-  layer.parts = std::move(parts);
-  layer.in_features = in_features;
-  layer.weight = at::empty({layer.out_features(), in_features}, options);
-  if (with_bias) layer.bias = at::empty({layer.out_features()}, options);
-  return layer;
-}
-
 // The parts of one product under the names of the files, which may fuse them all into one.
 std::vector<LinearPart> make_parts(const std::string& prefix, const std::vector<std::string>& names,
                                    const std::vector<int64_t>& rows) {
@@ -145,6 +135,7 @@ void visit_feed_forward(Layer& layer, const Visit& visit) {
   visit_if_there(layer.experts.shared_gate_up);
   visit_if_there(layer.experts.shared_down);
   visit_if_there(layer.experts.shared_gate);
+  visit_recurrent_linears(layer.recurrent, visit);
 }
 
 // Every projection of a layer.
@@ -163,6 +154,10 @@ DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOpt
   layer.attention_post_norm = norm(c.names.attention_post_norm);
   layer.mlp_norm = norm(c.names.mlp_norm);
   layer.mlp_post_norm = norm(c.names.mlp_post_norm);
+  if (c.recurrent.kind != RecurrentKind::kNone) {
+    layer.recurrent = make_recurrent(c, index, options);
+    return layer;
+  }
   make_projections(c, index, options, layer);
   return layer;
 }
@@ -235,6 +230,11 @@ void add_layer(std::vector<NamedTensor>& list, const ModelConfig& c, const std::
     add_tensor(list, prefix + c.names.router_bias, layer.experts.router_bias);
     list.back().is_buffer = true;
   }
+  if (c.recurrent.kind != RecurrentKind::kNone) {
+    visit_recurrent_vectors(c, layer.recurrent, [&](const std::string& name, const Tensor& tensor) {
+      add_tensor(list, prefix + name, tensor);
+    });
+  }
   visit_feed_forward(layer, [&](const Linear& linear) { add_linear(list, linear); });
   add_norm(list, prefix + c.names.mlp_post_norm, layer.mlp_post_norm);
 }
@@ -248,12 +248,16 @@ bool is_trained(const Linear& layer) {
                   is_trained(pair.bias);
          });
 }
-bool is_trained(const DecoderLayer& layer) {
+bool is_trained(const ModelConfig& c, const DecoderLayer& layer) {
   bool trained = is_trained(layer.attention_norm) || is_trained(layer.attention_post_norm) ||
                  is_trained(layer.mlp_norm) || is_trained(layer.mlp_post_norm) ||
                  is_trained(layer.q_norm) || is_trained(layer.k_norm) ||
                  is_trained(layer.experts.router);
   visit_layer(layer, [&](const Linear& linear) { trained = trained || is_trained(linear); });
+  if (c.recurrent.kind == RecurrentKind::kNone) return trained;
+  visit_recurrent_vectors(c, layer.recurrent, [&](const std::string&, const Tensor& tensor) {
+    trained = trained || is_trained(tensor);
+  });
   return trained;
 }
 
@@ -298,6 +302,8 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   embedding = at::empty({config_.vocab_size, config_.hidden_size}, options);
   if (config_.positions == Positions::kLearned)
     position_embedding = at::empty({config_.max_position_embeddings, config_.hidden_size}, options);
+  embedding_norm =
+      make_norm(config_.names.embedding_norm, config_.hidden_size, config_.norm_bias, options);
   final_norm = make_norm(config_.names.final_norm, config_.hidden_size, config_.norm_bias, options);
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
     layers_.push_back(make_layer(config_, i, options));
@@ -326,6 +332,7 @@ Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
                  ? at::scalar_tensor(scale, at::TensorOptions().dtype(dtype_)).item<double>()
                  : scale);
   }
+  if (embedding_norm.weight.defined()) x = apply_norm(config_, embedding_norm, x);
   return position_embedding.defined() ? x + at::embedding(position_embedding, positions) : x;
 }
 
@@ -353,16 +360,18 @@ void Transformer::untie_output() {
 Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                             Attention& attention) const {
   const std::vector<LayerContext> contexts = layer_contexts(positions);
-  Tensor x = embed(ids, positions);
+  Stream stream = {embed(ids, positions)};
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto layer = [this, i, &attention, context = contexts[i]](const Tensor& input) {
+    const auto layer = [this, i, &attention, context = contexts[i]](const Stream& input) {
       return layer_forward(config_, layers_[i], context, input, attention);
     };
     const bool recompute = activation_memory_ == ActivationMemory::kRecompute &&
-                           (x.requires_grad() || is_trained(layers_[i]));
-    x = recompute ? ops::checkpoint(layer, x) : layer(x);
+                           (stream[0].requires_grad() || is_trained(config_, layers_[i]));
+    Stream next = recompute ? ops::checkpoint(layer, stream) : layer(stream);
+    stream.resize(std::max(stream.size(), next.size()));
+    std::move(next.begin(), next.end(), stream.begin());
   }
-  x = apply_norm(config_, final_norm, x);
+  const Tensor x = apply_norm(config_, final_norm, stream[0]);
   return config_.logits_scale == 1.0 ? x : x * config_.logits_scale;
 }
 
@@ -385,6 +394,7 @@ std::vector<NamedTensor> Transformer::named_tensors() const {
   std::vector<NamedTensor> list;
   add_tensor(list, config_.names.embedding + ".weight", embedding);
   add_tensor(list, config_.names.positions + ".weight", position_embedding);
+  if (embedding_norm.weight.defined()) add_norm(list, config_.names.embedding_norm, embedding_norm);
   for (size_t i = 0; i < layers_.size(); ++i)
     add_layer(list, config_, config_.names.layer(static_cast<int64_t>(i)), layers_[i]);
   add_norm(list, config_.names.final_norm, final_norm);

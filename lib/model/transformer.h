@@ -68,6 +68,7 @@ class Transformer {
   at::Tensor embedding;           // [V, D]
   LoraPair embedding_lora;        // a [r, V], b [D, r]; undefined without an adapter
   at::Tensor position_embedding;  // [P, D], or undefined
+  Norm embedding_norm;            // [D]; what it is called in files may begin like a layer
   Norm final_norm;                // [D]
   Linear output;                  // lm_head; shares `embedding` when tied
 

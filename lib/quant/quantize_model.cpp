@@ -30,11 +30,26 @@ struct Output {
   }
 };
 
+// RWKV-7's low-rank projections are small and steer the state: they stay as they are.
+void ignore_low_rank(const Transformer& model, std::vector<std::string>& ignored) {
+  for (const DecoderLayer& layer : model.layers()) {
+    const RecurrentMixer& mixer = layer.recurrent;
+    for (const LowRank* low :
+         {&mixer.decay_low, &mixer.rate_low, &mixer.value_low, &mixer.gate_low}) {
+      for (const Linear* linear : {&low->down, &low->up}) {
+        for (const LinearPart& part : linear->parts) ignored.push_back(part.name);
+      }
+    }
+  }
+}
+
 QuantizationConfig config_of(const QuantizeRecipe& recipe, const Transformer& model) {
   const bool int4 = recipe.scheme == QuantScheme::kInt4;
-  return {.bits = int4 ? 4 : 8,
-          .group_size = int4 ? recipe.group_size.value_or(64) : 0,
-          .ignored = ignored_projections(model, recipe.ignore)};
+  QuantizationConfig config{.bits = int4 ? 4 : 8,
+                            .group_size = int4 ? recipe.group_size.value_or(64) : 0,
+                            .ignored = ignored_projections(model, recipe.ignore)};
+  ignore_low_rank(model, config.ignored);
+  return config;
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,

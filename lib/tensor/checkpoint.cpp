@@ -10,28 +10,34 @@ namespace {
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-using Layer = std::function<Tensor(const Tensor&)>;
+using Layer = std::function<Tensors(const Tensors&)>;
 
-// `anchor` requires gradients so that backward runs even when x does not (the first layer).
+// `anchor` requires gradients so that backward runs even when no input does (the first layer).
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& anchor,
-                        const Layer& layer) {
+  static variable_list forward(AutogradContext* context, at::TensorList inputs,
+                               const Tensor& anchor, const Layer& layer) {
     const at::NoGradGuard no_gradients;
     (void)anchor;
-    context->save_for_backward({x});
-    context->saved_data["needs_x"] = x.requires_grad();
+    std::vector<int64_t> needed;
+    for (const Tensor& x : inputs) needed.push_back(x.requires_grad());
+    context->save_for_backward(inputs.vec());
+    context->saved_data["needed"] = needed;
     layer_of(context) = layer;
-    return layer(x);
+    return layer(inputs.vec());
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& incoming) {
     const at::AutoGradMode gradients(true);
-    const bool needs_x = context->saved_data["needs_x"].toBool();
-    const Tensor x = context->get_saved_variables()[0].detach().requires_grad_(needs_x);
-    const Tensor y = layer_of(context)(x);
-    torch::autograd::backward({y}, {incoming[0]});
+    const std::vector<int64_t> needed = context->saved_data["needed"].toIntVector();
+    Tensors inputs;
+    for (const Tensor& x : context->get_saved_variables())
+      inputs.push_back(x.detach().requires_grad_(needed[inputs.size()] != 0));
+    torch::autograd::backward(layer_of(context)(inputs), incoming);
     layer_of(context) = nullptr;
-    return {needs_x ? x.grad() : Tensor(), Tensor(), Tensor()};
+    variable_list result;
+    for (const Tensor& x : inputs) result.push_back(x.requires_grad() ? x.grad() : Tensor());
+    result.resize(inputs.size() + 2);  // none for the anchor and the layer
+    return result;
   }
 
   // The layer travels in the context as an opaque holder.
@@ -47,10 +53,11 @@ struct Checkpoint : torch::autograd::Function<Checkpoint> {
 
 }  // namespace
 
-Tensor checkpoint(const Layer& layer, const Tensor& x) {
-  if (!at::GradMode::is_enabled()) return layer(x);
-  const Tensor anchor = at::zeros({}, x.options().dtype(at::kFloat)).requires_grad_(true);
-  return Checkpoint::apply(x, anchor, layer);
+Tensors checkpoint(const Layer& layer, const Tensors& inputs) {
+  if (!at::GradMode::is_enabled()) return layer(inputs);
+  const auto options = inputs.at(0).options().dtype(at::kFloat);
+  const Tensor anchor = at::zeros({}, options).requires_grad_(true);
+  return Checkpoint::apply(at::TensorList(inputs), anchor, layer);
 }
 
 }  // namespace gradus::ops

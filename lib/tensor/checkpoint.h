@@ -6,13 +6,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <vector>
 
 namespace gradus::ops {
 
-// layer(x), with its activations recomputed in backward. Gradients reach x and every parameter the
-// layer uses, of which at least one must require them. The layer must be deterministic. With
-// gradients turned off it is simply layer(x).
-at::Tensor checkpoint(const std::function<at::Tensor(const at::Tensor&)>& layer,
-                      const at::Tensor& x);
+using Tensors = std::vector<at::Tensor>;
+
+// layer(inputs), with its activations recomputed in backward. Gradients reach the inputs and every
+// parameter the layer uses, of which at least one must require them. All tensors are defined, and
+// none is both an input and an output. The layer must be deterministic. With gradients turned off
+// it is simply layer(inputs).
+Tensors checkpoint(const std::function<Tensors(const Tensors&)>& layer, const Tensors& inputs);
 
 }  // namespace gradus::ops

@@ -25,6 +25,9 @@ class Probe : public Attention {
     note(layer, "attention output", out);
     return out;
   }
+  ops::SegmentStates past(int64_t layer, RecurrentPart part) override {
+    return attention_.past(layer, part);
+  }
   const std::optional<std::string>& found() const { return found_; }
 
  private:

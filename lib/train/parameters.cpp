@@ -66,7 +66,8 @@ std::vector<TrainedParameter> group_by_leaf(const std::vector<NamedTensor>& tens
   for (const NamedTensor& tensor : tensors) {
     const auto [entry, is_new] = place.emplace(tensor.leaf.unsafeGetTensorImpl(), place.size());
     if (is_new) {
-      const bool matrix = tensor.leaf.dim() > 1;
+      // RWKV's vectors have three dimensions or, one for each head, two.
+      const bool matrix = tensor.leaf.squeeze().dim() > 1 && !tensor.name.ends_with(".r_k");
       const bool is_embedding =
           tensor.name == names.embedding + ".weight" || tensor.name == names.positions + ".weight";
       const bool decayed = matrix && (decay_embeddings || !is_embedding);

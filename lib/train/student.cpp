@@ -50,6 +50,10 @@ Transformer keep_layers(const Transformer& model, const std::vector<int64_t>& la
   require_dense(model, "made into a student");
   const at::NoGradGuard no_gradients;
   ModelConfig config = model.config();
+  if (config.recurrent.kind != RecurrentKind::kNone && layers.front() != 0)
+    throw Error({.what = "the first layer of a recurrent model cannot be left out",
+                 .where = "student",
+                 .hint = "keep layer 0 as well"});
   config.num_hidden_layers = static_cast<int64_t>(layers.size());
   const auto keep = [&](std::vector<int64_t>& per_layer) {
     if (per_layer.empty()) return;

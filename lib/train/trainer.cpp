@@ -27,7 +27,7 @@ double trained_share(const Transformer& model, const std::vector<TrainedParamete
   for (const TrainedParameter& parameter : parameters) {
     const bool look_up =
         parameter.leaf.is_same(model.embedding) && !model.config().tie_word_embeddings;
-    if (parameter.leaf.dim() > 1 && !look_up) matrices += parameter.leaf.numel();
+    if (parameter.leaf.squeeze().dim() > 1 && !look_up) matrices += parameter.leaf.numel();
   }
   return static_cast<double>(matrices) /
          static_cast<double>(matmul_parameter_count(model.config()));

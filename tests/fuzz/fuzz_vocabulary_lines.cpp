@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   set_log_level(LogLevel::kError);
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
-    use(*tokenizer_from_rwkv(text, "fuzz"));
+    use(*tokenizer_from_rwkv(text, Json::object(), "fuzz"));
   } catch (const Error&) {
   }
   try {

@@ -2,8 +2,9 @@
 """Families whose code is published beside their weights: their equations, in plain PyTorch.
 
 Written from the modelling files of internlm/internlm2-7b, THUDM/chatglm2-6b and chatglm3-6b,
-baichuan-inc/Baichuan-7B and -13B-Base, Baichuan2-7B and -13B-Base, and Qwen/Qwen-7B. Names and
-shapes are those of the files.
+baichuan-inc/Baichuan-7B and -13B-Base, Baichuan2-7B and -13B-Base, and Qwen/Qwen-7B; RWKV-7 from
+its paper (arXiv 2503.14456). Names and shapes are those of the files; RWKV-7's are those of
+fla-hub/rwkv7-0.1B-world.
 """
 
 import json
@@ -121,6 +122,74 @@ def qwen(w, x):
     return linear(rms(x, w["transformer.ln_f.weight"]), w["lm_head.weight"])
 
 
+def previous(x):
+    return torch.nn.functional.pad(x, (0, 0, 1, 0))[:, :-1]
+
+
+def layer_norm(w, name, x):
+    return torch.nn.functional.layer_norm(x, [D], w[name + ".weight"], w[name + ".bias"], EPS)
+
+
+def low_rank(w, name, x, activation=lambda y: y):
+    return linear(activation(linear(x, w[name + ".lora.0.weight"])), w[name + ".lora.2.weight"], w.get(name + ".lora.2.bias"))
+
+
+def goose(r, decay, k, v, removal, rate):
+    """Equations 14 to 16 of the paper, all [B, T, H, Dh], in fp32; the state has values by keys."""
+    r, decay, k, v, removal, rate = (y.float() for y in (r, decay, k, v, removal, rate))
+    state, outputs = torch.zeros(*r.shape[:1], r.shape[2], r.shape[3], r.shape[3]), []
+    for t in range(r.shape[1]):
+        transition = torch.diag_embed(decay[:, t]) - torch.einsum("bhi,bhj->bhij", removal[:, t], removal[:, t] * rate[:, t])
+        state = state @ transition + torch.einsum("bhi,bhj->bhij", v[:, t], k[:, t])
+        outputs.append(torch.einsum("bhij,bhj->bhi", state, r[:, t]))
+    return torch.stack(outputs, 1)
+
+
+def rwkv7(w, x, width):
+    w = {name: values.to(x.dtype) for name, values in w.items()}
+    x, first_value = layer_norm(w, "model.layers.0.pre_norm", x), None
+    for i in range(L):
+        p, a = f"model.layers.{i}.", f"model.layers.{i}.attn."
+        n = layer_norm(w, p + "attn_norm", x)
+        r_in, w_in, k_in, v_in, a_in, g_in = (n + (previous(n) - n) * w[f"{a}x_{c}"] for c in "rwkvag")
+        r, k, v = (linear(y, w[f"{a}{c}_proj.weight"]) for c, y in (("r", r_in), ("k", k_in), ("v", v_in)))
+        decay = torch.exp(-math.exp(-0.5) * torch.sigmoid(low_rank(w, a + "w_lora", w_in, torch.tanh)))
+        first_value = v if i == 0 else first_value
+        v = v if i == 0 else v + (first_value - v) * torch.sigmoid(low_rank(w, a + "v_lora", v_in))
+        rate, gate = torch.sigmoid(low_rank(w, a + "a_lora", a_in)), low_rank(w, a + "g_lora", g_in, torch.sigmoid)
+        removal = torch.nn.functional.normalize((k * w[a + "k_k"]).unflatten(-1, (-1, width)), dim=-1)
+        k = k + k * (rate - 1) * w[a + "k_a"]
+        r, decay, k, v, rate = (y.unflatten(-1, (-1, width)) for y in (r, decay, k, v, rate))
+        with torch.autocast("cpu", enabled=False):
+            mixed = goose(r, decay, k, v, removal, rate).to(x.dtype)
+        mixed = torch.nn.functional.group_norm(
+            mixed.flatten(0, 1).flatten(1), D // width, w[a + "g_norm.weight"], w[a + "g_norm.bias"], EPS * width
+        ).view_as(x)
+        own = (r * k * w[a + "r_k"]).sum(-1, keepdim=True) * v
+        x = x + linear((mixed + own.flatten(2)) * gate, w[a + "o_proj.weight"])
+        n = layer_norm(w, p + "ffn_norm", x)
+        inner = linear(n + (previous(n) - n) * w[p + "ffn.x_k"], w[p + "ffn.key.weight"])
+        x = x + linear(torch.relu(inner) ** 2, w[p + "ffn.value.weight"])
+    return linear(layer_norm(w, "model.norm", x), w["lm_head.weight"])
+
+
+RANKS = {"w": 8, "a": 8, "v": 16, "g": 24}
+
+
+def rwkv7_shapes(width):
+    def norm(name):
+        return {name: [D], name + ".bias": [D]}
+
+    layer = {**norm("attn_norm"), **norm("ffn_norm"), **norm("attn.g_norm"), "ffn.key": [F, D], "ffn.value": [D, F]}
+    layer |= {f"attn.{c}_proj": [D, D] for c in "rkvo"} | {f"attn.x_{c}=": [1, 1, D] for c in "rwkvag"}
+    layer |= {"attn.k_k=": [D], "attn.k_a=": [D], "attn.r_k=": [D // width, width], "ffn.x_k=": [D]}
+    for c, rank in RANKS.items():
+        name = f"attn.{c}_lora.lora."
+        layer |= {name + "0": [rank, D], name + "2": [D, rank]} | ({name + "2.bias": [D]} if c != "g" else {})
+    outside = {"model.embeddings": [V, D], **norm("model.layers.0.pre_norm"), **norm("model.norm"), "lm_head": [V, D]}
+    return outside, "model.layers.", layer
+
+
 def llama_shapes(fused):
     layer = {
         "input_layernorm": [D],
@@ -193,8 +262,31 @@ CHATGLM = dict(
     post_layer_norm=True,
 )
 
+RWKV7 = dict(
+    model_type="rwkv7",
+    hidden_size=D,
+    intermediate_size=F,
+    num_hidden_layers=L,
+    vocab_size=V,
+    decay_low_rank_dim=RANKS["w"],
+    a_low_rank_dim=RANKS["a"],
+    v_low_rank_dim=RANKS["v"],
+    gate_low_rank_dim=RANKS["g"],
+    value_dim=[D] * L,
+    hidden_act="sqrelu",
+    norm_eps=EPS,
+    norm_first=True,
+    norm_bias=True,
+    max_position_embeddings=256,
+    tie_word_embeddings=False,
+    bos_token_id=0,
+    eos_token_id=0,
+)
+
 # name -> (config.json, shapes, forward)
 MODELS = {
+    "rwkv7": ({**RWKV7, "head_dim": 16}, rwkv7_shapes(16), lambda w, x: rwkv7(w, x, 16)),
+    "rwkv7_no_kernel": ({**RWKV7, "head_dim": 8}, rwkv7_shapes(8), lambda w, x: rwkv7(w, x, 8)),
     "internlm2": (
         dict(**USUAL, model_type="internlm2", num_key_value_heads=2, bias=False, max_position_embeddings=256),
         internlm2_shapes(),
@@ -255,6 +347,11 @@ class PlainModel:
         torch.manual_seed(seed)
         self.weights = {}
         for key, shape in shapes.items():
+            if "layers.0.attn.v_lora" in key:  # the first layer of RWKV-7 has none
+                continue
+            if key.endswith("="):  # as it is called in the file, about 1/2
+                self.weights[key[:-1]] = (torch.randn(shape) * 0.2 + 0.5).requires_grad_()
+                continue
             values = torch.randn(shape) * (0.08 if len(shape) > 1 else 0.1) + (len(shape) == 1)
             self.weights[key if key.endswith(".bias") else key + ".weight"] = values.requires_grad_()
 

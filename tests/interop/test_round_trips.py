@@ -93,6 +93,10 @@ REFUSED = {
     "deepseek_v2": "family",
     "deepseek_v2_groups": "family",
     "deepseek_v3": "family",
+    "rwkv": "family",
+    "rwkv_wide": "family",
+    "rwkv7": "family",
+    "rwkv7_no_kernel": "family",
 }
 REFUSED_WITH = {"baichuan2_7b": {"num_hidden_layers": 32}, "baichuan2_13b": {"num_hidden_layers": 40}}
 # llama.cpp heeds no window in these: only up to 8 tokens it computes the same.

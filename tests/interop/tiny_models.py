@@ -48,6 +48,7 @@ FALCON = dict(**SIZES, num_key_value_heads=None, max_position_embeddings=256)
 PARTIAL = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 GPT2 = dict(vocab_size=320, n_embd=64, n_layer=3, n_head=4, n_positions=256, bos_token_id=1, eos_token_id=2)
 MPT = dict(vocab_size=320, d_model=48, n_heads=3, n_layers=3, max_seq_len=256, bos_token_id=1, eos_token_id=2)
+RWKV = dict(vocab_size=320, hidden_size=64, num_hidden_layers=3, context_length=256, bos_token_id=1, eos_token_id=2)
 GRANITE = dict(embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.2, logits_scaling=2.0)
 
 EXPERTS = dict(num_experts=5, num_experts_per_tok=2, moe_intermediate_size=48)
@@ -165,6 +166,8 @@ MODELS = {
         {"multi_query": False, "parallel_attn": False, "alibi": True, "bias": True},
         FALCON,
     ),
+    "rwkv": (transformers.RwkvConfig, {"rescale_every": 0}, RWKV),
+    "rwkv_wide": (transformers.RwkvConfig, {"attention_hidden_size": 80, "intermediate_size": 112}, RWKV),
     "mpt": (transformers.MptConfig, {"attn_config": {"clip_qkv": 2.0}}, MPT),
 }
 
@@ -183,7 +186,9 @@ def make(name, folder, seed=0, **more):
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # larger than the usual 0.02, so that errors show
-            if parameter.dim() > 1 and parameter.std() > 0:
+            if parameter.dim() == 2 and 0 < parameter.std() < 1e-3:  # RWKV's embeddings, then normed
+                parameter.copy_(torch.randn_like(parameter))
+            elif parameter.dim() > 1 and parameter.std() > 0:
                 parameter.mul_(4)
             else:
                 parameter.add_(0.1 * torch.randn_like(parameter))
@@ -191,7 +196,8 @@ def make(name, folder, seed=0, **more):
             if name.endswith("e_score_correction_bias"):
                 buffer.copy_(0.3 * torch.randn_like(buffer))
     model.save_pretrained(folder)
-    return model
+    # In evaluation this class keeps states that it changes in place, which autograd refuses.
+    return model.train() if config.model_type == "rwkv" else model
 
 
 ALL = sorted([*MODELS, *plain_models.MODELS])

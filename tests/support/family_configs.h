@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "support/tiny_model.h"
 
 namespace gradus {
 
@@ -122,10 +123,37 @@ inline std::vector<Json> family_configs() {
            {"add_qkv_bias", true},
            {"padded_vocab_size", 160},
            {"seq_length", 64}}};
+  list.push_back({{"model_type", "rwkv"},
+                  {"hidden_size", 32},
+                  {"attention_hidden_size", 48},
+                  {"num_hidden_layers", 3},
+                  {"context_length", 256},
+                  {"vocab_size", 160}});
+  for (const int head_dim : {8, 16}) {  // 16 has kernels
+    list.push_back({{"model_type", "rwkv7"},
+                    {"hidden_size", 32},
+                    {"head_dim", head_dim},
+                    {"num_hidden_layers", 3},
+                    {"decay_low_rank_dim", 8},
+                    {"a_low_rank_dim", 8},
+                    {"v_low_rank_dim", 16},
+                    {"gate_low_rank_dim", 24},
+                    {"vocab_size", 160}});
+  }
   Json alibi = usual_config("baichuan", {{"num_key_value_heads", 4}, {"model_max_length", 64}});
   alibi.erase("max_position_embeddings");
   list.push_back(alibi);
   return list;
+}
+
+// A model of a recurrent type by its last configuration above, of another by tiny_config().
+inline Transformer small_model(const std::string& type) {
+  if (!type.starts_with("rwkv")) return tiny_model(at::kFloat, type);
+  Json found;
+  for (const Json& json : family_configs()) {
+    if (json.at("model_type") == type) found = json;
+  }
+  return model_by_formula(model_config_from_json(found, "small"));
 }
 
 }  // namespace gradus

@@ -38,6 +38,8 @@ std::span<const Family> families() {
       Family{"qwen2_moe", "Qwen1.5 and Qwen2 mixtures of experts", read_qwen2_moe, kTransformers},
       Family{"qwen3", "Qwen3", read_qwen3, kTransformers},
       Family{"qwen3_moe", "Qwen3 mixtures of experts", read_qwen3_moe, kTransformers},
+      Family{"rwkv", "RWKV-4 World and Pile", read_rwkv, kTransformers},
+      Family{"rwkv7", "RWKV-7 World (Goose)", read_rwkv7, kEquations},
       Family{"smollm3", "SmolLM3", read_smollm3, kTransformers},
       Family{"stablelm", "StableLM 3B, StableLM 2", read_stablelm, kTransformers},
       Family{"starcoder2", "StarCoder2", read_starcoder2, kTransformers},

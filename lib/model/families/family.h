@@ -48,5 +48,7 @@ void read_mpt(const ConfigReader& reader, ModelConfig& config);
 void read_phi(const ConfigReader& reader, ModelConfig& config);
 void read_stablelm(const ConfigReader& reader, ModelConfig& config);
 void read_starcoder2(const ConfigReader& reader, ModelConfig& config);
+void read_rwkv(const ConfigReader& reader, ModelConfig& config);
+void read_rwkv7(const ConfigReader& reader, ModelConfig& config);
 
 }  // namespace gradus

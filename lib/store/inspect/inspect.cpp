@@ -12,6 +12,7 @@
 #include "store/inspect/contents.h"
 #include "store/inspect/kv_cache.h"
 #include "store/inspect/parts.h"
+#include "store/inspect/state_size.h"
 #include "store/licence.h"
 #include "store/walk.h"
 
@@ -81,7 +82,10 @@ Json tensors_of(const ModelContents& contents) {
 std::string tokenizer_type(const fs::path& folder) {
   const fs::path json = folder / "tokenizer.json";
   if (!fs::exists(json))
-    return fs::exists(folder / "tokenizer.model") ? "SentencePiece" : "tiktoken";
+    return fs::exists(folder / "tokenizer.model") ? "SentencePiece"
+           : fs::exists(folder / "vocab.txt")     ? "WordPiece"
+           : fs::exists(folder / "vocab.json")    ? "BPE"
+                                                  : "tiktoken";
   const Json document = read_json(json);
   const Json model = document.is_object() ? document.value("model", Json::object()) : Json();
   return text_or_null(model, "type").is_string() ? model["type"].get<std::string>() : "BPE";
@@ -230,6 +234,7 @@ Json inspect_model(const fs::path& path, DigestCache& digests) {
                  {"quantization", quantization_of(contents)},
                  {"memory", weight_memory(contents)},
                  {"kv_cache", kv_cache_size(contents)},
+                 {"state_bytes", state_bytes(contents)},
                  {"shape", shape_of(contents)},
                  {"tokenizer", gguf ? gguf_tokenizer(contents.metadata) : tokenizer_of(path)},
                  {"chat_template", template_of(contents)},

@@ -66,6 +66,9 @@ std::string memory_text(const Json& report) {
       out +=
           line(cat("memory ", precision), human_bytes(report["memory"][precision].get<int64_t>()));
   }
+  if (!report["state_bytes"].is_null())
+    out += line("state",
+                human_bytes(report["state_bytes"].get<int64_t>()) + " per sequence of any length");
   return out + kv_cache_text(report["kv_cache"]);
 }
 

@@ -63,7 +63,8 @@ std::string part_of(const std::string& tensor) {
   const std::string& name = tensor;
   if (contains(name, "lora_")) return "adapter";
   if (contains_any(name, kQuantisation) || contains(name, "quant_map")) return "quantisation";
-  if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm"))
+  if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm") ||
+      contains(name, ".ln1.") || contains(name, ".ln2."))
     return "norms";
   if (name.starts_with("lm_head") || name.starts_with("output.") || contains(name, "embed_out") ||
       name.starts_with("head.") || contains(name, "output_layer"))
@@ -93,13 +94,14 @@ Json weight_memory(const ModelContents& contents) {
     const int64_t count = parameters_of(tensor, contents.config);
     total += count;
     files += static_cast<int64_t>(tensor.bytes.size());
-    const bool projection = is_projection(part_of(tensor.name)) && tensor.shape.size() >= 2;
+    const int64_t rows = tensor.elements() / std::max<int64_t>(tensor.row_elements(), 1);
+    const bool kept = contains(tensor.name, "_lora.");  // RWKV-7's low-rank projections
+    const bool projection = is_projection(part_of(tensor.name)) && rows > 1 && !kept;
     if (!projection) {
       int8 += 2 * count;
       int4 += 2 * count;
       continue;
     }
-    const int64_t rows = tensor.elements() / std::max<int64_t>(tensor.row_elements(), 1);
     int8 += count + 2 * rows;
     int4 += count / 2 + 2 * ((count + 63) / 64);
   }

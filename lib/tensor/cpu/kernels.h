@@ -13,6 +13,7 @@
 
 #include "tensor/cpu/quant_weight.h"
 #include "tensor/cpu/types.h"
+#include "tensor/cpu/wkv.h"
 
 namespace gradus::cpu {
 
@@ -253,6 +254,10 @@ struct CpuKernels {
   void (*decode_attention)(const DecodeAttention&);
   void (*packed_attention)(const PackedAttention&);
   void (*packed_attention_backward)(const PackedAttentionBackward&);
+  void (*wkv4)(const Wkv4&);
+  void (*wkv4_backward)(const Wkv4Backward&);
+  void (*wkv7)(const Wkv7&);
+  void (*wkv7_backward)(const Wkv7Backward&);
   void (*adamw)(const AdamW&);
   double (*sum_of_squares)(const SumOfSquares&);
   void (*log_sum_exp)(const LogSumExp&);

@@ -193,8 +193,4 @@ SentencePieceModel read_sentencepiece_model(std::string_view model, const std::s
   return Checker(model, where).run();
 }
 
-void check_sentencepiece_model(std::string_view model, const std::string& where) {
-  read_sentencepiece_model(model, where);
-}
-
 }  // namespace gradus

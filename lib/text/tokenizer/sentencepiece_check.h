@@ -30,6 +30,5 @@ struct SentencePieceModel {
 
 // Throws gradus::Error naming `where`.
 SentencePieceModel read_sentencepiece_model(std::string_view model, const std::string& where);
-void check_sentencepiece_model(std::string_view model, const std::string& where);
 
 }  // namespace gradus

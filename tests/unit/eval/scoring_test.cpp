@@ -9,7 +9,7 @@
 #include "base/signals.h"
 #include "eval/shared_prefix.h"
 #include "support/catch.h"
-#include "support/tiny_model.h"
+#include "support/family_configs.h"
 
 using namespace gradus;
 
@@ -67,8 +67,8 @@ std::vector<ScoreRequest> common_beginnings() {
 }  // namespace
 
 TEST_CASE("scores of shared prompts equal one full pass per continuation") {
-  const std::string family = GENERATE("llama", "mistral");
-  const Transformer model = tiny_model(at::kFloat, family);
+  const std::string family = GENERATE("llama", "mistral", "rwkv", "rwkv7");
+  const Transformer model = small_model(family);
   const auto requests = mixed_requests();
   for (const int64_t batch_tokens : {1, 40, 4096}) {
     const auto scores = score_requests(model, requests, {.batch_tokens = batch_tokens});
@@ -113,6 +113,24 @@ TEST_CASE("what prompts begin with is computed once and changes no score") {
       CHECK(scores[r][c].log_prob ==
             Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
                 .epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("a recurrent model continues the state of what prompts begin with") {
+  const std::string family = GENERATE("rwkv", "rwkv7");
+  const Transformer model = small_model(family);
+  const auto requests = common_beginnings();
+  for (const int64_t batch_tokens : {1, 60, 4096}) {
+    const auto scores = score_requests(model, requests, {.batch_tokens = batch_tokens});
+    for (size_t r = 0; r < requests.size(); ++r) {
+      for (size_t c = 0; c < scores[r].size(); ++c) {
+        const auto& request = requests[r];
+        CAPTURE(family, batch_tokens, r, c);
+        CHECK(scores[r][c].log_prob ==
+              Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
+                  .epsilon(1e-5));
+      }
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "infer/pass.h"
 #include "support/catch.h"
+#include "support/family_configs.h"
 #include "support/generate.h"
 #include "support/tiny_model.h"
 
@@ -105,8 +106,26 @@ TEST_CASE("chunks of several sequences in one pass equal full passes, windows to
   CHECK(at::allclose(rows.narrow(0, 12, 12), full_logits(model, a).narrow(0, 8, 12), 1e-4, 1e-4));
 }
 
+TEST_CASE("a copied prefix goes on as if it had been computed") {
+  const std::string family = GENERATE("llama", "rwkv", "rwkv7");
+  CAPTURE(family);
+  const Transformer model = small_model(family);
+  const std::vector<int32_t> ids = some_ids(20);
+  KvCache cache(model.config(), {.slots = 3, .capacity = 32}, model.dtype(), model.device());
+  run_prefill(model, cache, {{.slot = 0, .past = 0, .ids = {ids.begin(), ids.begin() + 9}}});
+  cache.copy_prefix(0, 2, 9);
+  const at::Tensor rows =
+      run_pass(model, cache,
+               {{.slot = 2, .past = 9, .ids = {ids.begin() + 9, ids.end()}, .all_rows = true}});
+  CHECK(at::allclose(rows, full_logits(model, ids).narrow(0, 9, 11), 1e-4, 2e-4));
+  if (family != "llama")  // its state has gone on
+    CHECK_THROWS_WITH(cache.copy_prefix(2, 1, 9), Catch::Contains("cannot go back"));
+}
+
 TEST_CASE("the engine answers many requests as if each were alone") {
-  auto model = std::make_shared<const Transformer>(tiny_model());
+  const std::string family = GENERATE("llama", "rwkv", "rwkv7");
+  CAPTURE(family);
+  auto model = std::make_shared<const Transformer>(small_model(family));
   Engine engine(model,
                 {.max_sequences = 3, .context_length = 96, .prefill_tokens = 16, .max_queued = 64});
   std::vector<std::future<Collected>> answers;

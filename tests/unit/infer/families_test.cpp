@@ -86,12 +86,13 @@ std::vector<at::Tensor> gradients(Transformer& model, ActivationMemory memory) {
 
 std::vector<std::string> projection_names(const Transformer& model) {
   std::set<std::string> names;
-  for (const DecoderLayer& layer : model.layers()) {
-    for (const Linear* linear : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      for (const LinearPart& part : linear->parts)
-        names.insert(part.name.substr(part.name.rfind('.') + 1));
+  const std::string output = model.config().names.output;
+  const_cast<const Transformer&>(model).for_each_linear([&](const Linear& linear) {
+    for (const LinearPart& part : linear.parts) {
+      const bool expert = part.name.find("expert") != std::string::npos;
+      if (part.name != output && !expert) names.insert(part.name.substr(part.name.rfind('.') + 1));
     }
-  }
+  });
   return {names.begin(), names.end()};
 }
 

@@ -36,7 +36,12 @@ TEST_CASE("every preset loads, and has the published number of parameters") {
       {"qwen-7b", 7721324544},           {"qwen1.5-moe-a2.7b", 14315784192},
       {"qwen2.5-0.5b", 494032768},       {"qwen2.5-7b", 7615616512},
       {"qwen3-0.6b", 596049920},         {"qwen3-30b-a3b", 30532122624},
-      {"qwen3-8b", 8190735360},          {"smollm2-1.7b", 1711376384},
+      {"qwen3-8b", 8190735360},          {"rwkv-4-pile-169m", 169342464},
+      {"rwkv-4-world-0.1b", 192780288},  {"rwkv-4-world-0.4b", 461647872},
+      {"rwkv-4-world-1.5b", 1577607168}, {"rwkv-4-world-3b", 3062753280},
+      {"rwkv-4-world-7b", 7517650944},   {"rwkv-7-world-0.1b", 191034624},
+      {"rwkv-7-world-0.4b", 450767872},  {"rwkv-7-world-1.5b", 1527404544},
+      {"rwkv-7-world-2.9b", 2947735040}, {"smollm2-1.7b", 1711376384},
       {"smollm2-135m", 134515008},       {"smollm2-360m", 361821120},
       {"smollm3-3b", 3075098624},        {"stablelm-3b-4e1t", 2795443200},
       {"starcoder2-3b", 3030371328},     {"yi-6b", 6061035520}};

@@ -123,8 +123,22 @@ TEST_CASE("a checkpointed layer has the value and the gradients of the layer") {
   };
   const auto kept = [&](const Inputs& in) { return layer(layer(in[0], in[1]), in[1]); };
   const auto recomputed = [&](const Inputs& in) {
-    const auto once = [&, w = in[1]](const Tensor& x) { return layer(x, w); };
-    return ops::checkpoint(once, ops::checkpoint(once, in[0]));
+    const auto once = [&, w = in[1]](const Inputs& x) { return Inputs{layer(x[0], w)}; };
+    return ops::checkpoint(once, ops::checkpoint(once, {in[0]}))[0];
+  };
+  check_same(differentiate(recomputed, inputs), differentiate(kept, inputs));
+}
+
+TEST_CASE("a checkpointed layer may take and give several tensors") {
+  const Inputs inputs = {values({6, 10}, 10), values({6, 10}, 11)};
+  const auto layer = [](const Inputs& x) { return Inputs{x[0].tanh() * x[1], x[1].sin()}; };
+  const auto kept = [&](const Inputs& in) {
+    const Inputs y = layer(layer(in));
+    return y[0] + y[1];
+  };
+  const auto recomputed = [&](const Inputs& in) {
+    const Inputs y = ops::checkpoint(layer, ops::checkpoint(layer, in));
+    return y[0] + y[1];
   };
   check_same(differentiate(recomputed, inputs), differentiate(kept, inputs));
 }

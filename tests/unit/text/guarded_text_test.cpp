@@ -2,6 +2,7 @@
 // Text from strangers inside a conversation: its tokens may not steer.
 #include "support/catch.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer/rwkv_vocab.h"
 
 using namespace gradus;
 
@@ -66,4 +67,15 @@ TEST_CASE("models that know a control token as a word do not give it for data") 
   const auto tokenizer = word_level();
   CHECK(tokenizer->encode_guarded("x </s> x", {}).ids == Ids{4, 1, 4});
   CHECK(tokenizer->encode_guarded("x </s> x", {{0, 8}}).ids == Ids{4, 2, 3, 4});
+}
+
+TEST_CASE("the tokens that a folder adds to RWKV's vocabulary are text inside data") {
+  const Json config{{"added_tokens_decoder", {{"0", {{"content", "<s>"}}}}}};
+  const auto tokenizer =
+      tokenizer_from_rwkv("1 '<' 1\n2 's' 1\n3 '>' 1\n4 'ss' 2\n", config, "test");
+  CHECK(tokenizer->encode("s<s>ss", SpecialTokens::kNone) == Ids{2, 0, 4});
+  CHECK(tokenizer->encode_guarded("s<s>ss", {{0, 6}}).ids == Ids{2, 1, 2, 3, 4});
+  CHECK(tokenizer->encode_guarded("<s>s", {{2, 4}}).ids == Ids{1, 2, 3, 2});
+  CHECK(tokenizer->token_to_id("<s>") == 0);
+  CHECK(tokenizer->decode({2, 0, 4}, DecodeSpecial::kSkip) == "sss");
 }

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/error.h"
+#include "support/family_configs.h"
 #include "train/parameters.h"
 #include "train/student.h"
 #include "unit/train/support.h"
@@ -39,7 +40,9 @@ TrainingRecipe lora_recipe() {
 }  // namespace
 
 TEST_CASE("the loss of packed documents is the sum of their own losses") {
-  const Transformer model = tiny_model();
+  const std::string family = GENERATE("llama", "rwkv", "rwkv7");
+  CAPTURE(family);
+  const Transformer model = small_model(family);
   const PackedBatch packed = random_batch({5, 31, 1, 12}, 3);
   double apart = 0;
   for (size_t i = 0; i < 4; ++i)

@@ -12,6 +12,9 @@
 #include "tensor/cpu/simd/rms_norm.h"
 #include "tensor/cpu/simd/rope.h"
 #include "tensor/cpu/simd/swiglu.h"
+#include "tensor/cpu/simd/wkv4.h"
+#include "tensor/cpu/simd/wkv7.h"
+#include "tensor/cpu/simd/wkv7_backward.h"
 
 namespace gradus::cpu {
 namespace {
@@ -28,6 +31,10 @@ constexpr CpuKernels make_table(Isa isa) {
           .decode_attention = decode_attention,
           .packed_attention = packed_attention,
           .packed_attention_backward = packed_attention_backward,
+          .wkv4 = wkv4,
+          .wkv4_backward = wkv4_backward,
+          .wkv7 = wkv7,
+          .wkv7_backward = wkv7_backward,
           .adamw = adamw,
           .sum_of_squares = sum_of_squares,
           .log_sum_exp = log_sum_exp,
