@@ -208,5 +208,7 @@ def test_inspect_tells_the_state_in_place_of_a_cache(gradus, tmp_path, name):
     numbers = sum(parameter.numel() for _, parameter in model.named_parameters())
     assert report["parameters"]["total"] == numbers
     state = {"rwkv": 3 * 64, "rwkv7": 4 * 16 * 16}[name]  # fp32; and two rows of bf16
+    assert set(report["parameters"]["by_part"]) == {"embedding", "attention", "mlp", "norms", "output"}
+    assert report["kv_cache"] is None
     assert report["state_bytes"] == 3 * (4 * state + 2 * 2 * 64)
 
