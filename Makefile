@@ -1,5 +1,5 @@
 # The few words a newcomer needs. `make quickstart` is the first one.
-.PHONY: quickstart quickstart-full serve-demo build test lint bench fuzz docs setup clean
+.PHONY: quickstart quickstart-full serve-demo build test test-nightly lint bench fuzz docs setup clean
 BUILD ?= build
 
 quickstart: ## install, build, and carry a model from L0 to L2 (12 minutes on 2 cores after the build)
@@ -29,6 +29,13 @@ test: ## build, then every test; makes a Python environment to compare with
 	$(MAKE) build
 	cmake --build $(BUILD)
 	OMP_WAIT_POLICY=passive ctest --test-dir $(BUILD) --output-on-failure -j 2
+
+test-nightly: build ## tokenizers on 20 MB of multilingual text each, thousands of random files (half an hour)
+	scripts/setup.sh --tests
+	cmake --build $(BUILD) --target text_runner
+	GRADUS_TOKENIZER_MB=20 GRADUS_RANDOM_TOKENIZERS=4000 GRADUS_RANDOM_TEMPLATES=20000 \
+	  GRADUS_BINARY=$(abspath $(BUILD))/gradus .venv-test/bin/python -W ignore -m pytest -q \
+	  -p no:cacheprovider -rs tests/interop/test_multilingual.py tests/interop/test_random_*.py
 
 lint: ## format, include directions, recipes, clang-tidy on changed files
 	scripts/setup.sh --lint

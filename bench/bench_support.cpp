@@ -10,7 +10,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
-#include "model/formats/gguf_import.h"
+#include "model/gguf/import.h"
 
 namespace gradus::bench {
 namespace {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/reference.md, the --help of every command, so that it can be read without the program,
-# and docs/models.md, the families of models.
+# docs/models.md, the families of models, and the tables inside docs/formats.md.
 #   scripts/generate_docs.sh [BUILD_DIR]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,3 +50,11 @@ The published `.pth` files are pickles: take the folders made for transformers.
 TEXT
 } > docs/models.md.tmp
 mv docs/models.md.tmp docs/models.md
+
+# The lines between the two marks become what the command prints.
+awk -v command="$gradus model formats" '
+  /^<!-- end/ { inside = 0 }
+  !inside { print }
+  /^<!-- begin: gradus model formats/ { inside = 1; fflush(); if (system(command)) exit 1 }
+' docs/formats.md > docs/formats.md.tmp
+mv docs/formats.md.tmp docs/formats.md

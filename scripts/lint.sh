@@ -41,7 +41,11 @@ check_tidy() {
     xargs -r timeout 150 clang-tidy -p "$build/lint" --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
 }
 
+# Makes the generated parts of docs/ again; a difference to the commit shows as a failure.
+check_docs() { scripts/generate_docs.sh "$build" && git diff --stat --exit-code -- docs; }
+
 check format check_format
+check "generated docs" check_docs
 check "include directions" scripts/check_layers.py
 check "quickstart data" python3 scripts/check_quickstart_data.py
 check recipes check_recipes

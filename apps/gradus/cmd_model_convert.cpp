@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 #include "commands.h"
-#include "model/gguf_export.h"
+#include "model/gguf/export.h"
+#include "recipe_command.h"
 #include "store/lineage.h"
 
 namespace gradus {
@@ -30,8 +31,7 @@ int run_convert(const CommandLine& line) {
   const std::string format = line.get("--format", "gguf");
   if (format != "gguf")
     throw UsageError("format '" + printable(format) + "' is not known", "--format gguf");
-  if (fs::exists(out))
-    throw Error({.what = "already exists and is not overwritten", .where = out.string()});
+  refuse_existing(out);
   if (!fs::is_directory(folder))
     throw Error({.what = "is not a model folder", .where = folder.string()});
   const GgufExportOptions options{.type = line.get("--type", "BF16"),

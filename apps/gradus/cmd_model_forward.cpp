@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "hub/hub.h"
 #include "model/folder.h"
+#include "recipe_command.h"
 #include "tensor/device.h"
 
 namespace gradus {
@@ -70,8 +71,7 @@ std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& 
 int run_forward(const CommandLine& line) {
   const std::string model_name = line.only("DIR");
   const fs::path out = line.require("--out"), ids = line.require("--ids");
-  if (fs::exists(out))
-    throw Error({.what = "already exists and is not overwritten", .where = out.string()});
+  refuse_existing(out);
   set_compute_threads(0);
   LoadOptions options{.dtype = {}, .device = select_device(line.get("--device", "auto"))};
   if (line.has("--dtype")) options.dtype = dtype_from_name(line.get("--dtype"));

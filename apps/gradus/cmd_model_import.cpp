@@ -4,7 +4,7 @@
 #include "commands.h"
 #include "hub/hub.h"
 #include "model/formats/gguf.h"
-#include "model/formats/gguf_import.h"
+#include "model/gguf/import.h"
 #include "store/lineage.h"
 
 namespace gradus {

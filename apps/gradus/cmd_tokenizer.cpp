@@ -90,19 +90,7 @@ ChatParts chat_parts(const CommandLine& line) {
 }
 
 std::string render(const ChatParts& parts, const Json& conversation, const std::string& where) {
-  ChatInput input;
-  if (conversation.is_array()) {
-    input.messages = conversation;
-  } else {
-    input.messages = json_get<Json>(conversation, "messages", where);
-    input.tools = conversation.contains("tools") ? conversation.at("tools") : Json();
-    input.add_generation_prompt =
-        json_get<bool>(conversation, "add_generation_prompt", false, where);
-    for (const auto& [key, value] : conversation.items()) {
-      if (key != "messages" && key != "tools" && key != "add_generation_prompt")
-        input.extra[key] = value;
-    }
-  }
+  ChatInput input = chat_input_from_json(conversation, where);
   input.bos_token = parts.bos_token;
   input.eos_token = parts.eos_token;
   try {

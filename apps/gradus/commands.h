@@ -27,6 +27,7 @@ Command model_verify_command();
 Command model_forward_command();
 Command model_merge_command();
 Command model_families_command();
+Command model_formats_command();
 Command tokenizer_encode_command();
 Command tokenizer_decode_command();
 Command tokenizer_chat_command();

@@ -33,6 +33,7 @@ std::vector<Command> command_table() {
           model_forward_command(),
           model_merge_command(),
           model_families_command(),
+          model_formats_command(),
           tokenizer_encode_command(),
           tokenizer_decode_command(),
           tokenizer_chat_command(),

@@ -99,25 +99,25 @@ void list_data(const fs::path& root, const fs::path& folder, Listing& listing, i
 
 }  // namespace
 
-bool is_model_content(std::string_view name) {
-  static constexpr std::array<std::string_view, 14> kNames = {"config.json",
-                                                              "generation_config.json",
-                                                              "adapter_config.json",
-                                                              "tokenizer.json",
-                                                              "tokenizer_config.json",
-                                                              "tokenizer.model",
-                                                              "special_tokens_map.json",
-                                                              "added_tokens.json",
-                                                              "vocab.json",
-                                                              "vocab.txt",
-                                                              "merges.txt",
-                                                              "tiktoken.model",
-                                                              "spiece.model",
-                                                              "quantize_config.json"};
-  if (starts_with(name, ".")) return false;
-  return among(name, kNames) || ends_with(name, ".safetensors") || ends_with(name, ".gguf") ||
-         ends_with(name, ".index.json") || starts_with(name, "chat_template") ||
+bool is_tokenizer_file(std::string_view name) {
+  static constexpr std::array<std::string_view, 11> kNames = {
+      "tokenizer.json",    "tokenizer_config.json",
+      "tokenizer.model",   "tiktoken.model",
+      "spiece.model",      "special_tokens_map.json",
+      "added_tokens.json", "vocab.json",
+      "vocab.txt",         "merges.txt",
+      "tekken.json"};
+  return among(name, kNames) || ends_with(name, ".tiktoken") ||
          (starts_with(name, "rwkv_vocab_") && ends_with(name, ".txt"));
+}
+
+bool is_model_content(std::string_view name) {
+  static constexpr std::array<std::string_view, 4> kNames = {
+      "config.json", "generation_config.json", "adapter_config.json", "quantize_config.json"};
+  if (starts_with(name, ".")) return false;
+  return among(name, kNames) || is_tokenizer_file(name) || ends_with(name, ".safetensors") ||
+         ends_with(name, ".gguf") || ends_with(name, ".index.json") ||
+         starts_with(name, "chat_template");
 }
 
 bool is_model_folder(const fs::path& folder) {

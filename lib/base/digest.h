@@ -22,6 +22,8 @@
 
 namespace gradus {
 
+// The files that a tokenizer may be read from, the chat template left out.
+bool is_tokenizer_file(std::string_view name);
 // Weights, configuration, tokenizer and chat template of a model or adapter.
 bool is_model_content(std::string_view name);
 bool is_model_folder(const fs::path& folder);

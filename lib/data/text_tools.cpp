@@ -2,13 +2,14 @@
 #include "data/text_tools.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "base/hash.h"
 
 namespace gradus {
 namespace {
+
+constexpr const char* kTokenizerConfig = "tokenizer_config.json";
 
 Json read_if_there(const fs::path& file) {
   return fs::exists(file) ? read_json(file) : Json::object();
@@ -40,7 +41,7 @@ std::string token_of_id(const Json& config, const std::string& key, const Tokeni
 
 std::string special_token(const fs::path& folder, const std::string& name,
                           const Tokenizer& tokenizer) {
-  for (const char* file : {"tokenizer_config.json", "special_tokens_map.json"}) {
+  for (const char* file : {kTokenizerConfig, "special_tokens_map.json"}) {
     const std::string token = token_text(read_if_there(folder / file), name);
     if (!token.empty()) return token;
   }
@@ -58,19 +59,13 @@ std::vector<ByteSpan> content_spans(const RenderedChat& chat) {
   return spans;
 }
 
-// A vocabulary whose name carries a version, and the tokens that its folder adds; or nothing.
-std::vector<FileDigest> rwkv_vocabulary(const fs::path& folder, DigestCache& cache) {
-  std::vector<FileDigest> found;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with("rwkv_vocab_") && name.ends_with(".txt"))
-      found.push_back({name, cache.file(entry.path())});
-  }
-  const Json config = found.empty() ? Json() : read_if_there(folder / "tokenizer_config.json");
-  if (config.is_object() && config.contains("added_tokens_decoder"))
-    found.push_back({"added_tokens_decoder", sha256_hex(config.at("added_tokens_decoder").dump())});
-  return found;
+// What tokenizer_config.json says of tokens; nothing where tokenizer.json says all of it.
+std::optional<FileDigest> token_settings(const fs::path& folder) {
+  if (fs::exists(folder / "tokenizer.json")) return std::nullopt;
+  Json config = read_if_there(folder / kTokenizerConfig);
+  if (!config.is_object()) return std::nullopt;
+  config.erase("chat_template");
+  return FileDigest{kTokenizerConfig, sha256_hex(config.dump())};
 }
 
 }  // namespace
@@ -88,18 +83,16 @@ TextTools load_text_tools(const fs::path& model_folder) {
 }
 
 std::string tokenizer_digest(const fs::path& model_folder, DigestCache& cache) {
-  static constexpr std::array kNames = {
-      "added_tokens.json", "merges.txt",     "special_tokens_map.json",
-      "spiece.model",      "tiktoken.model", "tokenizer.json",
-      "tokenizer.model",   "vocab.json",     "vocab.txt"};
   std::vector<FileDigest> found;
-  for (const char* name : kNames) {
-    std::error_code ignored;
-    if (fs::is_regular_file(model_folder / name, ignored))
-      found.push_back({name, cache.file(model_folder / name)});
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(model_folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (is_tokenizer_file(name) && name != kTokenizerConfig && entry.is_regular_file())
+      found.push_back({name, cache.file(entry.path())});
   }
-  for (FileDigest& file : rwkv_vocabulary(model_folder, cache)) found.push_back(std::move(file));
-  return found.empty() ? "" : list_digest(found);
+  if (found.empty()) return "";
+  if (const auto settings = token_settings(model_folder)) found.push_back(*settings);
+  return list_digest(found);
 }
 
 void check_tokenizer_fits(const Tokenizer& tokenizer, int64_t vocab_size,

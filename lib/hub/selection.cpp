@@ -5,26 +5,16 @@
 #include <array>
 #include <set>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "hub/reference.h"
 
 namespace gradus {
 namespace {
 
-constexpr std::array<std::string_view, 14> kTextFiles = {"config.json",
-                                                         "generation_config.json",
-                                                         "adapter_config.json",
-                                                         "tokenizer.json",
-                                                         "tokenizer_config.json",
-                                                         "tokenizer.model",
-                                                         "spiece.model",
-                                                         "special_tokens_map.json",
-                                                         "added_tokens.json",
-                                                         "vocab.json",
-                                                         "merges.txt",
-                                                         "quantize_config.json",
-                                                         "quant_config.json",
-                                                         "lineage.json"};
+constexpr std::array<std::string_view, 6> kTextFiles = {
+    "config.json",          "generation_config.json", "adapter_config.json",
+    "quantize_config.json", "quant_config.json",      "lineage.json"};
 constexpr std::array<std::string_view, 5> kPickles = {".bin", ".pt", ".pth", ".pkl", ".ckpt"};
 constexpr std::array<std::string_view, 7> kData = {".jsonl", ".ndjson", ".json", ".csv",
                                                    ".txt",   ".text",   ".md"};
@@ -36,14 +26,14 @@ bool ends_with_any(std::string_view name, const std::array<std::string_view, N>&
 }
 
 bool is_model_text(std::string_view name) {
+  if (is_tokenizer_file(name)) return true;
   if (std::find(kTextFiles.begin(), kTextFiles.end(), name) != kTextFiles.end()) return true;
   for (const std::string_view start : {"chat_template", "README", "LICENSE", "LICENCE", "NOTICE",
                                        "USE_POLICY", "tokenizer.model."}) {
     if (name.starts_with(start)) return true;
   }
   const bool vocabulary = name.find("vocab") != std::string_view::npos && name.ends_with(".txt");
-  return vocabulary || name.ends_with(".tiktoken") || name == "tiktoken.model" ||
-         name == "ice_text.model";
+  return vocabulary || name == "ice_text.model";
 }
 
 bool is_data(std::string_view name) {

@@ -11,15 +11,26 @@
 #include <cstring>
 #include <set>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "model/copy_weights.h"
 #include "model/load_quantized.h"
 #include "model/quantization_config.h"
+#include "model/stored_names.h"
 #include "tensor/device.h"
 
 namespace gradus {
 namespace {
+
+// Chat templates, what generation stops at, and the terms of use.
+bool is_beside_tokenizer(const std::string& name) {
+  if (name == "generation_config.json") return true;
+  for (const char* start : {"chat_template", "LICENSE", "LICENCE", "NOTICE", "USE_POLICY"}) {
+    if (name.starts_with(start)) return true;
+  }
+  return false;
+}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -44,24 +55,10 @@ class Problems {
   std::vector<std::string> lines_;
 };
 
-bool starts_with_any(const std::string& name, const std::vector<std::string>& prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](const std::string& prefix) { return name.starts_with(prefix); });
-}
-
 std::string listed(const std::vector<std::string>& names) {
   std::string list;
   for (const std::string& name : names) list += cat(list.empty() ? "" : ", ", name, "*");
   return list;
-}
-
-bool is_known_extra(const std::string& name, const ModelConfig& config) {
-  const std::vector<std::string>& buffers = config.names.ignored_suffixes;
-  const bool is_buffer = std::any_of(buffers.begin(), buffers.end(),
-                                     [&](const std::string& end) { return name.ends_with(end); });
-  // Rotary frequencies were written by old versions of transformers.
-  return is_buffer || name.ends_with(".rotary_emb.inv_freq") ||
-         (config.tie_word_embeddings && name == config.names.output + ".weight");
 }
 
 // Takes tensors out of a folder by name, checking shapes and that everything is taken.
@@ -70,17 +67,17 @@ class Reader {
   Reader(const fs::path& folder, const TensorNames& names)
       : folder_(folder), files_(folder), names_(names) {}
 
-  bool contains(const std::string& name) const { return files_.contains(stored_name(name)); }
+  bool contains(const std::string& name) const { return files_.contains(in_files(name)); }
 
   // The stored tensor of any shape, or null after noting that it is missing.
   const StoredTensor* take_any(const std::string& name) {
     const bool there = contains(name);
-    return take(name, there ? files_.at(stored_name(name)).shape : std::vector<int64_t>());
+    return take(name, there ? files_.at(in_files(name)).shape : std::vector<int64_t>());
   }
 
   // The stored tensor, or null after noting what is wrong.
   const StoredTensor* take(const std::string& full_name, const std::vector<int64_t>& shape) {
-    const std::string name = stored_name(full_name);
+    const std::string name = in_files(full_name);
     taken_.insert(name);
     if (!files_.contains(name)) {
       problems_.add(name + ": missing");
@@ -97,7 +94,7 @@ class Reader {
     size_t left_out = 0;
     for (const std::string& name : files_.names()) {
       if (taken_.contains(name) || is_known_extra(name, config)) continue;
-      if (starts_with_any(name, names_.ignored_prefixes)) {
+      if (is_left_out(name, names_)) {
         ++left_out;
         continue;
       }
@@ -121,19 +118,11 @@ class Reader {
                  .found = cat(parameter_count(config))});
   }
 
-  std::string place(const std::string& name) const { return files_.place(stored_name(name)); }
+  std::string place(const std::string& name) const { return files_.place(in_files(name)); }
 
  private:
   // The name as it is, or as the files have it.
-  std::string stored_name(const std::string& name) const {
-    if (files_.contains(name)) return name;
-    for (const auto& [usual, other] : names_.other_prefixes) {
-      if (!name.starts_with(usual)) continue;
-      const std::string renamed = other + name.substr(usual.size());
-      if (files_.contains(renamed)) return renamed;
-    }
-    return name;
-  }
+  std::string in_files(const std::string& name) const { return stored_name(files_, names_, name); }
 
   fs::path folder_;
   SafetensorsFolder files_;
@@ -245,22 +234,10 @@ void save_model(const fs::path& folder, const Transformer& model,
 }
 
 void copy_text_files(const fs::path& from, const fs::path& to) {
-  static constexpr const char* kNames[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "special_tokens_map.json",
-                                           "added_tokens.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "chat_template.jinja",
-                                           "generation_config.json"};
-  for (const char* name : kNames) {
-    if (fs::exists(from / name)) write_file_atomic(to / name, read_file(from / name));
-  }
   for (const auto& entry : fs::directory_iterator(from)) {
     const std::string name = entry.path().filename().string();
-    const bool rwkv = name.starts_with("rwkv_vocab_") && name.ends_with(".txt");
-    if (rwkv) write_file_atomic(to / name, read_file(entry.path()));
+    if (entry.is_regular_file() && (is_tokenizer_file(name) || is_beside_tokenizer(name)))
+      write_file_atomic(to / name, read_file(entry.path()));
   }
 }
 

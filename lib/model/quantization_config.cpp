@@ -86,11 +86,18 @@ QuantizationConfig read_compressed(const Json& json, const std::string& where) {
   return config;
 }
 
+// -1: one group for the whole row.
+int64_t read_group_size(const Json& json, const char* key, const std::string& where) {
+  const auto size = json_get<int64_t>(json, key, 128, where);
+  expect(size == -1 || (size > 0 && size <= 1 << 24), key, "a positive number, or -1", size, where);
+  return std::max<int64_t>(0, size);
+}
+
 QuantizationConfig read_gptq(const Json& json, const std::string& where) {
-  QuantizationConfig config{.bits = static_cast<int>(json_get<int64_t>(json, "bits", where)),
-                            .layout = QuantLayout::kGptq};
-  expect(config.bits == 4 || config.bits == 8, "bits", "4 or 8", json.at("bits"), where);
-  config.group_size = std::max<int64_t>(0, json_get<int64_t>(json, "group_size", 128, where));
+  const auto bits = json_get<int64_t>(json, "bits", where);
+  expect(bits == 4 || bits == 8, "bits", "4 or 8", json.at("bits"), where);
+  QuantizationConfig config{.bits = static_cast<int>(bits), .layout = QuantLayout::kGptq};
+  config.group_size = read_group_size(json, "group_size", where);
   const auto format = json_get<std::string>(json, "checkpoint_format", "gptq", where);
   expect(format == "gptq" || format == "gptq_v2", "checkpoint_format", "gptq or gptq_v2", format,
          where);
@@ -105,7 +112,7 @@ QuantizationConfig read_awq(const Json& json, const std::string& where) {
   const auto version = json_get<std::string>(json, "version", "gemm", where);
   expect(version == "gemm" || version == "GEMM", "version", "gemm", version, where);
   QuantizationConfig config{.bits = 4, .layout = QuantLayout::kAwq};
-  config.group_size = std::max<int64_t>(0, json_get<int64_t>(json, group, 128, where));
+  config.group_size = read_group_size(json, group, where);
   return config;
 }
 
@@ -117,7 +124,19 @@ QuantizationConfig read_bitsandbytes(const Json& json, const std::string& where)
   return {.bits = 4, .ignored = {}, .layout = QuantLayout::kNf4};
 }
 
+constexpr QuantizedFormat kFormats[] = {
+    {"compressed-tensors",
+     "int4 and int8 per group, channel or tensor, symmetric or not, activation order; fp8 per "
+     "tensor, channel or block",
+     "`quantize`: int4 per group, int8 per channel"},
+    {"GPTQ", "4 and 8 bits, versions 1 and 2, with or without activation order", ""},
+    {"AWQ", "4 bits, version `gemm`", ""},
+    {"bitsandbytes", "NF4, plain or nested", ""},
+};
+
 }  // namespace
+
+std::span<const QuantizedFormat> quantized_formats() { return kFormats; }
 
 bool module_matches(const std::string& pattern, const std::string& module) {
   if (!pattern.starts_with("re:")) return pattern == module;

@@ -5,12 +5,19 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 
 namespace gradus {
+
+// A format of quantised checkpoints: what of it is read and written, for people.
+struct QuantizedFormat {
+  const char *name, *read, *written;
+};
+std::span<const QuantizedFormat> quantized_formats();
 
 enum class QuantLayout {
   kInt,     // compressed-tensors "int-quantized", "naive-quantized": int8 weights

@@ -113,6 +113,23 @@ RenderedChat ChatTemplate::render_traced(const ChatInput& input) const {
   }
 }
 
+ChatInput chat_input_from_json(const Json& conversation, const std::string& where) {
+  ChatInput input;
+  if (conversation.is_array()) {
+    input.messages = conversation;
+  } else {
+    input.messages = json_get<Json>(conversation, "messages", where);
+    input.tools = conversation.contains("tools") ? conversation.at("tools") : Json();
+    input.add_generation_prompt =
+        json_get<bool>(conversation, "add_generation_prompt", false, where);
+    for (const auto& [key, value] : conversation.items()) {
+      if (key != "messages" && key != "tools" && key != "add_generation_prompt")
+        input.extra[key] = value;
+    }
+  }
+  return input;
+}
+
 std::optional<ChatTemplate> load_chat_template(const fs::path& model_folder) {
   const fs::path file = model_folder / "chat_template.jinja";
   if (fs::exists(file)) return ChatTemplate(read_file(file), file.string());

@@ -43,6 +43,10 @@ struct ChatInput {
   std::optional<std::time_t> now;    // for strftime_now; the clock when absent
 };
 
+// From an array of messages, or an object with `messages` and, if given, `tools` and
+// `add_generation_prompt`; its other members become `extra`. Throws gradus::Error naming `where`.
+ChatInput chat_input_from_json(const Json& conversation, const std::string& where);
+
 class ChatTemplate {
  public:
   // Parses; `where` names the template in errors.

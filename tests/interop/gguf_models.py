@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiny random models and the GGUF files that llama.cpp's converter would make of them."""
 
+import json
+
 import gguf
 import numpy as np
 import torch
@@ -127,18 +129,35 @@ def byte_letters():
     return [chr(byte if byte in plain else next(extra)) for byte in range(256)]
 
 
+MERGES = ["t h", "th e", "i n", "a n", "Ġ a", "Ġ the", "e r", "o n"]
+SPECIAL = ["<|bos|>", "<|eos|>", "<|user|>", "<|assistant|>"]
+TOKENS = byte_letters() + SPECIAL + [merge.replace(" ", "") for merge in MERGES]
+
+
+def write_tokenizer(folder):
+    """The same vocabulary as a Hugging Face tokenizer."""
+    special = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    document = {
+        "version": "1.0",
+        "added_tokens": [{"id": 256 + i, "content": token, **special} for i, token in enumerate(SPECIAL)],
+        "normalizer": None,
+        "pre_tokenizer": level,
+        "post_processor": level,
+        "decoder": level,
+        "model": {"type": "BPE", "vocab": {token: id for id, token in enumerate(TOKENS)}, "merges": MERGES},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+
+
 def add_vocabulary(writer):
     """A byte-level vocabulary with a few merges; the template puts roles in special tokens."""
-    merges = ["t h", "th e", "i n", "a n", "Ġ a", "Ġ the", "e r", "o n"]
-    tokens = byte_letters() + ["<|bos|>", "<|eos|>", "<|user|>", "<|assistant|>"]
-    types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 4
-    tokens += [merge.replace(" ", "") for merge in merges]
-    types += [gguf.TokenType.NORMAL] * len(merges)
+    types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * 4 + [gguf.TokenType.NORMAL] * len(MERGES)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
+    writer.add_token_list(TOKENS)
     writer.add_token_types(types)
-    writer.add_token_merges(merges)
+    writer.add_token_merges(MERGES)
     writer.add_bos_token_id(256)
     writer.add_eos_token_id(257)
     writer.add_pad_token_id(257)

@@ -25,6 +25,10 @@ def rms(x, weight):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPS) * weight
 
 
+def depth(w):
+    return 1 + max(int(part) for name in w for part in name.split(".") if part.isdigit())
+
+
 def angles(length, width, theta=10000.0):
     frequencies = 1.0 / theta ** (torch.arange(0, width, 2).float() / width)
     return torch.outer(torch.arange(length).float(), frequencies)
@@ -65,7 +69,7 @@ def alibi(length):
 
 
 def internlm2(w, x):
-    for i in range(L):
+    for i in range(depth(w)):
         p, kv = f"model.layers.{i}.", 2
         qkv = linear(rms(x, w[p + "attention_norm.weight"]), w[p + "attention.wqkv.weight"])
         qkv = qkv.view(*x.shape[:2], kv, H // kv + 2, DH)  # each key/value head with its queries
@@ -79,7 +83,7 @@ def internlm2(w, x):
 
 
 def chatglm(w, x, kv, ratio):
-    for i in range(L):
+    for i in range(depth(w)):
         p = f"transformer.encoder.layers.{i}."
         qkv = p + "self_attention.query_key_value."
         product = linear(rms(x, w[p + "input_layernorm.weight"]), w[qkv + "weight"], w[qkv + "bias"])
@@ -93,7 +97,7 @@ def chatglm(w, x, kv, ratio):
 
 
 def baichuan(w, x, rotates, second=False):
-    for i in range(L):
+    for i in range(depth(w)):
         p = f"model.layers.{i}."
         product = linear(rms(x, w[p + "input_layernorm.weight"]), w[p + "self_attn.W_pack.weight"])
         q, k, v = (y.unflatten(-1, (H, DH)) for y in product.chunk(3, -1))
@@ -107,7 +111,7 @@ def baichuan(w, x, rotates, second=False):
 
 
 def qwen(w, x):
-    for i in range(L):
+    for i in range(depth(w)):
         p = f"transformer.h.{i}."
         product = linear(rms(x, w[p + "ln_1.weight"]), w[p + "attn.c_attn.weight"], w[p + "attn.c_attn.bias"])
         q, k, v = (y.unflatten(-1, (H, DH)) for y in product.chunk(3, -1))
@@ -332,12 +336,14 @@ MODELS = {
 class PlainModel:
     """What the tests use of a transformers model."""
 
-    def __init__(self, name, seed):
+    def __init__(self, name, seed, num_hidden_layers=L):
         self.json, (outside, layers, layer), self.run = MODELS[name]
+        count = "num_layers" if "num_layers" in self.json else "num_hidden_layers"
+        self.json = {**self.json, count: num_hidden_layers}
         self.embedding = next(iter(outside)) + ".weight"
         self.config = types.SimpleNamespace(vocab_size=V)
         self.dtype = torch.float32
-        shapes = {**outside, **{f"{layers}{i}.{k}": v for i in range(L) for k, v in layer.items()}}
+        shapes = {**outside, **{f"{layers}{i}.{k}": v for i in range(num_hidden_layers) for k, v in layer.items()}}
         torch.manual_seed(seed)
         self.weights = {}
         for key, shape in shapes.items():

@@ -201,11 +201,11 @@ def with_key(name, value):
 
 REFUSED = {
     "part": (with_key("split.count", 2), "-00001-of-00002.gguf"),
-    "experts": (with_key("llama.expert_count", 8), "llama.expert_count"),
+    "experts": (with_key("llama.expert_count", 8), "llama.expert_used_count"),
     "token id": (lambda writer: writer.add_eot_token_id(5000), "tokenizer.ggml.eot_token_id"),
     "stray tensor": (lambda writer: writer.add_tensor("stray", np.zeros(4, np.float32)), "'stray'"),
     "factors": (lambda writer: writer.add_tensor("rope_freqs.weight", np.arange(16, dtype=np.float32)), "rope_freqs"),
-    "yarn": (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN), "yarn"),
+    "yarn without a factor": (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.YARN), "rope.scaling.factor"),
     "longrope": (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE), "rope.scaling.type"),
 }
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantised checkpoints of other programs: the logits are those of transformers with the weights that
 the published format stands for. compressed-tensors' own package packs and unpacks its schemes; the
-others are packed here as their papers' programs do, and expanded by plain arithmetic."""
+others are packed here as their papers' programs do, and expanded by plain arithmetic; small files that
+auto_gptq, autoawq and bitsandbytes made themselves are in tests/fixtures/quantized."""
 
 import json
+import shutil
 
 import pytest
 import tiny_models
@@ -11,9 +13,11 @@ import torch
 from compressed_tensors.compressors.naive_quantized import NaiveQuantizationCompressor
 from compressed_tensors.compressors.pack_quantized import PackedQuantizationCompressor
 from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+from conftest import ROOT
 from safetensors.torch import load_file, save_file
 
 GROUP = 16
+FIXTURES = ROOT / "tests" / "fixtures" / "quantized"
 
 
 def logits(gradus, folder, ids, *more):
@@ -383,3 +387,14 @@ def test_a_projection_beside_quantised_ones_may_be_dense(gradus, tmp_path):
     with torch.no_grad():
         expected = model(torch.tensor([[1, 2, 3, 4, 5]])).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["gptq", "awq", "nf4"])
+def test_files_of_other_packages_compute_what_those_expand(gradus, tmp_path, name):
+    shutil.copytree(FIXTURES / name, tmp_path / name)
+    expected = json.loads((tmp_path / name / "expected.json").read_text())
+    done, found = logits(gradus, tmp_path / name, expected["ids"])
+    assert done.returncode == 0, done.stderr
+    wanted = torch.tensor(expected["logits"])
+    assert wanted.abs().mean() > 0.1
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`gradus tokenizer encode | decode` against the `tokenizers` and `sentencepiece` packages."""
+"""Tokenizers against the `tokenizers` and `sentencepiece` packages: in one process for many cases, and
+`gradus tokenizer encode | decode` where files and flags count."""
 
 import base64
 import gzip
@@ -64,14 +65,14 @@ def differing(ours, theirs, inputs):
     return [ascii(x)[:80] for x, a, b in zip(inputs, ours, theirs) if a != b]
 
 
-def check(gradus, folder, tokenizer, seed=1):
+def check(runner, folder, tokenizer, seed=1):
     inputs = texts(seed)
-    for special, flags in ((True, []), (False, ["--no-special"])):
+    runner.load(folder)
+    for special in (True, False):
         theirs = [tokenizer.encode(t, add_special_tokens=special).ids for t in inputs]
-        ours = run_json(gradus, folder, "encode", inputs, *flags)
-        assert differing(ours, theirs, inputs) == []
+        assert differing(runner.encode(inputs, special), theirs, inputs) == []
     expected = [tokenizer.decode(ids, skip_special_tokens=False) for ids in theirs]
-    assert differing(run_json(gradus, folder, "decode", theirs), expected, inputs) == []
+    assert differing(runner.decode(theirs), expected, inputs) == []
 
 
 @pytest.fixture
@@ -84,15 +85,15 @@ def save(tmp_path):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_tokenizers(gradus, tmp_path, name):
+def test_real_tokenizers(runner, tmp_path, name):
     packed = ACCEPTANCE / name / "tokenizer.json.gz"
     if not packed.exists():
         pytest.skip("../shared/acceptance is absent")
     (tmp_path / "tokenizer.json").write_bytes(gzip.decompress(packed.read_bytes()))
-    check(gradus, tmp_path, Tokenizer.from_file(str(tmp_path / "tokenizer.json")), seed=2)
+    check(runner, tmp_path, Tokenizer.from_file(str(tmp_path / "tokenizer.json")), seed=2)
 
 
-def test_sentencepiece(gradus, tmp_path):
+def test_sentencepiece(runner, tmp_path):
     sentencepiece = importlib.import_module("sentencepiece")
     model = ACCEPTANCE / "llama-spm" / "tokenizer.model"
     if not model.exists():
@@ -101,10 +102,10 @@ def test_sentencepiece(gradus, tmp_path):
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     inputs = [text for text in texts(3) if "\0" not in text]
     theirs = [processor.encode(text) for text in inputs]
-    ours = run_json(gradus, tmp_path, "encode", inputs, "--no-special")
-    assert differing(ours, theirs, inputs) == []
+    runner.load(tmp_path)
+    assert differing(runner.encode(inputs), theirs, inputs) == []
     decoded = [processor.decode(ids) for ids in theirs]
-    assert differing(run_json(gradus, tmp_path, "decode", theirs), decoded, inputs) == []
+    assert differing(runner.decode(theirs), decoded, inputs) == []
 
 
 def bytes_as_tokens(prefix=None):
@@ -127,10 +128,10 @@ NORMALIZERS = {
 
 
 @pytest.mark.parametrize("name", NORMALIZERS)
-def test_normalizers(gradus, save, name):
+def test_normalizers(runner, save, name):
     tokenizer = bytes_as_tokens()
     tokenizer.normalizer = NORMALIZERS[name]
-    check(gradus, save(tokenizer), tokenizer)
+    check(runner, save(tokenizer), tokenizer)
 
 
 BEHAVIORS = ["isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous"]
@@ -160,20 +161,21 @@ PRE_TOKENIZERS |= {
 
 
 @pytest.mark.parametrize("name", PRE_TOKENIZERS)
-def test_pre_tokenizers(gradus, save, name):
+def test_pre_tokenizers(runner, save, name):
     tokenizer = bytes_as_tokens(prefix="#")
     tokenizer.pre_tokenizer = PRE_TOKENIZERS[name]
-    check(gradus, save(tokenizer), tokenizer)
+    check(runner, save(tokenizer), tokenizer)
 
 
-def test_unicode_scripts_of_every_character(gradus, save):
+def test_unicode_scripts_of_every_character(runner, save):
     tokenizer = bytes_as_tokens(prefix="#")
     tokenizer.pre_tokenizer = pre.UnicodeScripts()
     every = [chr(c) for c in range(0x30000) if not 0xD800 <= c < 0xE000]
     inputs = ["".join(every[i : i + 512]) for i in range(0, len(every), 512)]
     inputs += ["a".join(every[i : i + 64]) for i in range(0, 0x3000, 64)]
     theirs = [tokenizer.encode(text).ids for text in inputs]
-    assert differing(run_json(gradus, save(tokenizer), "encode", inputs), theirs, inputs) == []
+    runner.load(save(tokenizer))
+    assert differing(runner.encode(inputs), theirs, inputs) == []
 
 
 def character_map(name):
@@ -189,14 +191,14 @@ def character_map(name):
 
 
 @pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc_cf"])
-def test_precompiled(gradus, save, rule):
+def test_precompiled(runner, save, rule):
     tokenizer = bytes_as_tokens()
     tokenizer.normalizer = norm.Precompiled(character_map(rule))
-    check(gradus, save(tokenizer), tokenizer, seed=6)
+    check(runner, save(tokenizer), tokenizer, seed=6)
 
 
 @pytest.mark.parametrize("fallback", [True, False])
-def test_unigram(gradus, save, fallback):
+def test_unigram(runner, save, fallback):
     source = random.Random(7)
     pieces = {"<unk>": 0.0} | {f"<0x{byte:02X}>": -9.0 for byte in range(256)}
     for text in texts(8, 200):
@@ -208,7 +210,7 @@ def test_unigram(gradus, save, fallback):
     tokenizer = Tokenizer(models.Unigram(list(pieces.items()), unk_id=0, byte_fallback=fallback))
     tokenizer.pre_tokenizer = pre.Metaspace(split=False)
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    check(gradus, save(tokenizer), tokenizer, seed=8)
+    check(runner, save(tokenizer), tokenizer, seed=8)
 
 
 DECODERS = {
@@ -222,29 +224,30 @@ DECODERS = {
 
 
 @pytest.mark.parametrize("name", DECODERS)
-def test_decoders(gradus, save, name):
+def test_decoders(runner, save, name):
     characters = sorted({c for text in texts(9, 60) for c in text} | set("aabc "))
     vocabulary = {token: i for i, token in enumerate(["?"] + characters)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
     tokenizer.pre_tokenizer = pre.Split(Regex(r"[\s\S]"), "isolated")
     if DECODERS[name]:
         tokenizer.decoder = DECODERS[name]
-    check(gradus, save(tokenizer), tokenizer, seed=9)
+    check(runner, save(tokenizer), tokenizer, seed=9)
 
 
 @pytest.mark.parametrize("direction", ["left", "right"])
 @pytest.mark.parametrize("length", [None, 12])
-def test_truncation_and_padding(gradus, save, direction, length):
+def test_truncation_and_padding(runner, save, direction, length):
     tokenizer = bytes_as_tokens()
     tokenizer.add_special_tokens(["<s>", "</s>"])
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)])
     tokenizer.enable_truncation(9, stride=2, direction=direction)
     tokenizer.enable_padding(direction=direction, pad_id=3, length=length, pad_to_multiple_of=8)
-    inputs, folder = texts(10, 100), save(tokenizer)
-    for special, flags in ((True, []), (False, ["--no-special"])):
+    inputs = texts(10, 100)
+    runner.load(save(tokenizer))
+    for special in (True, False):
         theirs = [e.ids for e in tokenizer.encode_batch(inputs, add_special_tokens=special)]
-        assert differing(run_json(gradus, folder, "encode", inputs, *flags), theirs, inputs) == []
+        assert differing(runner.encode(inputs, special), theirs, inputs) == []
 
 
 def ranks_by_merging(seed):
@@ -340,6 +343,22 @@ def test_rwkv_world(gradus, tmp_path):
     assert run_json(gradus, tmp_path, "decode", theirs) == inputs
 
 
+def test_the_command_reads_and_writes_files(gradus, save):
+    tokenizer = bytes_as_tokens()
+    tokenizer.add_special_tokens(["<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)])
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    folder, inputs = save(tokenizer), texts(15, 40)
+    for special, flags in ((True, []), (False, ["--no-special"])):
+        theirs = [tokenizer.encode(text, add_special_tokens=special).ids for text in inputs]
+        assert differing(run_json(gradus, folder, "encode", inputs, *flags), theirs, inputs) == []
+    rows = [[256, *ids, 257] for ids in theirs]
+    for skip, flags in ((True, ["--skip-special"]), (False, [])):
+        expected = [tokenizer.decode(ids, skip_special_tokens=skip) for ids in rows]
+        assert differing(run_json(gradus, folder, "decode", rows, *flags), expected, inputs) == []
+
+
 def test_rwkv_world_with_the_tokens_that_a_transformers_folder_adds(gradus, tmp_path):
     """fla-hub/rwkv7-*-world: the vocabulary, code and this file; the template writes token 0."""
     end, more = "<|rwkv_tokenizer_end_of_text|>", "<|more|>"
@@ -361,7 +380,7 @@ def test_rwkv_world_with_the_tokens_that_a_transformers_folder_adds(gradus, tmp_
 
 
 @pytest.mark.parametrize("normalized", [True, False])
-def test_added_tokens(gradus, save, normalized):
+def test_added_tokens(runner, save, normalized):
     tokenizer = bytes_as_tokens()
     tokenizer.normalizer = norm.Sequence([norm.Lowercase(), norm.Replace(" ", "▁")])
     flags = [{}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True},
@@ -371,15 +390,15 @@ def test_added_tokens(gradus, save, normalized):
         [AddedToken(content, normalized=normalized, special=i % 2 == 0, **flags[i % 5])
          for i, content in enumerate(contents)]
     )
-    check(gradus, save(tokenizer), tokenizer, seed=4)
+    check(runner, save(tokenizer), tokenizer, seed=4)
 
 
-def test_committed_fixtures(gradus, tmp_path):
+def test_committed_fixtures(runner, tmp_path):
     for path in sorted((ROOT / "tests" / "fixtures" / "tokenizers").glob("*.json")):
         document = json.loads(path.read_text())
         (tmp_path / "tokenizer.json").write_text(json.dumps(document["tokenizer"]))
         tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-        check(gradus, tmp_path, tokenizer, seed=5)
+        check(runner, tmp_path, tokenizer, seed=5)
 
 
 def test_a_broken_tokenizer_gives_one_line(gradus, tmp_path):

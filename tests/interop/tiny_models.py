@@ -172,14 +172,14 @@ MODELS = {
 }
 
 
-def make(name, folder, seed=0):
-    """Saves the model to `folder` as fp32 safetensors and returns it."""
+def make(name, folder, seed=0, **more):
+    """Saves the model to `folder` as fp32 safetensors and returns it; `more` is for its config."""
     if name in plain_models.MODELS:
-        model = plain_models.PlainModel(name, seed)
+        model = plain_models.PlainModel(name, seed, **more)
         model.save_pretrained(folder)
         return model
     config_class, changes, *sizes = MODELS[name]
-    config = config_class(**{**(sizes[0] if sizes else COMMON), **changes})
+    config = config_class(**{**(sizes[0] if sizes else COMMON), **changes, **more})
     # Falcon's eager attention of this version adds ALiBi twice; its other one does as its authors did.
     config._attn_implementation = "sdpa" if name == "falcon_rw" else "eager"
     torch.manual_seed(seed)

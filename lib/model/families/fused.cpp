@@ -26,7 +26,7 @@ void read_glm4(const ConfigReader& reader, ModelConfig& config) {
 void read_chatglm(const ConfigReader& reader, ModelConfig& config) {
   config.hidden_size = reader.size("hidden_size");
   config.intermediate_size = reader.size("ffn_hidden_size");
-  config.num_hidden_layers = reader.size("num_layers");
+  config.num_hidden_layers = reader.layers("num_layers");
   config.num_attention_heads = reader.size("num_attention_heads");
   const bool grouped = reader.flag("multi_query_attention", false);
   config.num_key_value_heads =

@@ -64,7 +64,7 @@ void read_falcon_block(const ConfigReader& reader, ModelConfig& config) {
 }  // namespace
 
 void read_gpt2(const ConfigReader& reader, ModelConfig& config) {
-  set_sizes(config, reader.size("n_embd"), reader.size("n_head"), reader.size("n_layer"));
+  set_sizes(config, reader.size("n_embd"), reader.size("n_head"), reader.layers("n_layer"));
   config.intermediate_size = reader.size("n_inner", 4 * config.hidden_size);
   config.vocab_size = reader.size("vocab_size");
   config.max_position_embeddings = reader.size("n_positions", 1024);
@@ -110,7 +110,7 @@ void read_gpt_neox(const ConfigReader& reader, ModelConfig& config) {
 void read_falcon(const ConfigReader& reader, ModelConfig& config) {
   const int64_t hidden =
       reader.has("n_embed") ? reader.size("n_embed") : reader.size("hidden_size");
-  set_sizes(config, hidden, reader.size("num_attention_heads"), reader.size("num_hidden_layers"));
+  set_sizes(config, hidden, reader.size("num_attention_heads"), reader.layers("num_hidden_layers"));
   config.intermediate_size = reader.size("ffn_hidden_size", 4 * hidden);
   config.vocab_size = reader.size("vocab_size");
   config.max_position_embeddings = reader.size("max_position_embeddings", 2048);
@@ -140,7 +140,7 @@ void read_falcon(const ConfigReader& reader, ModelConfig& config) {
 }
 
 void read_mpt(const ConfigReader& reader, ModelConfig& config) {
-  set_sizes(config, reader.size("d_model"), reader.size("n_heads"), reader.size("n_layers"));
+  set_sizes(config, reader.size("d_model"), reader.size("n_heads"), reader.layers("n_layers"));
   config.intermediate_size = reader.size("expansion_ratio", 4) * config.hidden_size;
   config.vocab_size = reader.size("vocab_size");
   config.max_position_embeddings = reader.size("max_seq_len", 2048);

@@ -11,6 +11,7 @@ namespace gradus {
 namespace {
 
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // bounds every number that sizes an allocation
+constexpr int64_t kMaxLayers = 4096;            // the deepest models have some hundred
 
 // Keys that change the mathematics of some family, and the value besides null that changes nothing.
 struct MathematicalKey {
@@ -94,17 +95,19 @@ bool ConfigReader::has(const std::string& key) const {
   return json_.contains(key) && !json_.at(key).is_null();
 }
 
-int64_t ConfigReader::size(const std::string& key) const {
+int64_t ConfigReader::bounded(const std::string& key, int64_t most) const {
   seen_.insert(key);
   const auto value = json_get<int64_t>(json_, key, where_);
-  if (value < 1 || value > kMaxSize) {
-    throw Error({.what = "key '" + key + "' is out of range",
-                 .where = where_,
-                 .expected = cat("1 to ", kMaxSize),
-                 .found = cat(value)});
-  }
-  return value;
+  if (value >= 1 && value <= most) return value;
+  throw Error({.what = "key '" + key + "' is out of range",
+               .where = where_,
+               .expected = cat("1 to ", most),
+               .found = json_.at(key).dump()});
 }
+
+int64_t ConfigReader::size(const std::string& key) const { return bounded(key, kMaxSize); }
+
+int64_t ConfigReader::layers(const std::string& key) const { return bounded(key, kMaxLayers); }
 
 int64_t ConfigReader::size(const std::string& key, int64_t fallback) const {
   return has(key) ? size(key) : fallback;
@@ -191,7 +194,7 @@ void read_usual_sizes(const ConfigReader& reader, ModelConfig& config, const cha
                       double eps) {
   config.hidden_size = reader.size("hidden_size");
   config.intermediate_size = reader.size("intermediate_size");
-  config.num_hidden_layers = reader.size("num_hidden_layers");
+  config.num_hidden_layers = reader.layers("num_hidden_layers");
   config.num_attention_heads = reader.size("num_attention_heads");
   config.num_key_value_heads = reader.size("num_key_value_heads", config.num_attention_heads);
   config.head_dim = std::max<int64_t>(1, config.hidden_size / config.num_attention_heads);

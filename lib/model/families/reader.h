@@ -21,6 +21,7 @@ class ConfigReader {
   // Sizes are at least 1 and bounded, so that they can be multiplied and allocated after checks.
   int64_t size(const std::string& key) const;
   int64_t size(const std::string& key, int64_t fallback) const;
+  int64_t layers(const std::string& key) const;  // a size that a list for every layer may have
   double number(const std::string& key, double fallback) const;
   bool flag(const std::string& key, bool fallback) const;
   std::string text(const std::string& key, const std::string& fallback) const;
@@ -46,6 +47,8 @@ class ConfigReader {
   const std::string& where() const { return where_; }
 
  private:
+  int64_t bounded(const std::string& key, int64_t most) const;
+
   const Json& json_;
   std::string where_;
   mutable std::set<std::string> seen_;

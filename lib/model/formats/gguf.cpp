@@ -20,30 +20,35 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "tensor data is used in place");
 
 constexpr GgufTypeInfo kTypes[] = {
-    {GgufType::kF32, "F32", 1, 4},         {GgufType::kF16, "F16", 1, 2},
-    {GgufType::kQ4_0, "Q4_0", 32, 18},     {GgufType::kQ4_1, "Q4_1", 32, 20},
-    {GgufType::kQ5_0, "Q5_0", 32, 22},     {GgufType::kQ5_1, "Q5_1", 32, 24},
-    {GgufType::kQ8_0, "Q8_0", 32, 34},     {GgufType::kQ2_K, "Q2_K", 256, 84},
-    {GgufType::kQ3_K, "Q3_K", 256, 110},   {GgufType::kQ4_K, "Q4_K", 256, 144},
-    {GgufType::kQ5_K, "Q5_K", 256, 176},   {GgufType::kQ6_K, "Q6_K", 256, 210},
-    {GgufType::kIQ4_NL, "IQ4_NL", 32, 18}, {GgufType::kIQ4_XS, "IQ4_XS", 256, 136},
-    {GgufType::kBF16, "BF16", 1, 2},
+    {GgufType::kF32, "F32", 1, 4},           {GgufType::kF16, "F16", 1, 2},
+    {GgufType::kBF16, "BF16", 1, 2},         {GgufType::kQ8_0, "Q8_0", 32, 34},
+    {GgufType::kQ4_0, "Q4_0", 32, 18},       {GgufType::kQ4_1, "Q4_1", 32, 20},
+    {GgufType::kQ5_0, "Q5_0", 32, 22},       {GgufType::kQ5_1, "Q5_1", 32, 24},
+    {GgufType::kQ2_K, "Q2_K", 256, 84},      {GgufType::kQ3_K, "Q3_K", 256, 110},
+    {GgufType::kQ4_K, "Q4_K", 256, 144},     {GgufType::kQ5_K, "Q5_K", 256, 176},
+    {GgufType::kQ6_K, "Q6_K", 256, 210},     {GgufType::kIQ4_NL, "IQ4_NL", 32, 18},
+    {GgufType::kIQ4_XS, "IQ4_XS", 256, 136},
 };
 
-// Types that are known but not read, by number: named in the message.
+// Types that are known but not read, by number: named in the message. Some are of numbers on their
+// way through a computation, or of counts, and never of weights.
 struct OtherType {
   uint32_t number;
   const char* name;
+  bool weights = true;
 };
 constexpr OtherType kOtherTypes[] = {
-    {9, "Q8_1"},   {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"}, {19, "IQ1_S"},
-    {21, "IQ3_S"}, {22, "IQ2_S"}, {24, "I8"},      {25, "I16"},    {26, "I32"},     {27, "I64"},
-    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"},   {40, "NVFP4"},
+    {9, "Q8_1", false}, {15, "Q8_K", false}, {16, "IQ2_XXS"},    {17, "IQ2_XS"},
+    {18, "IQ3_XXS"},    {19, "IQ1_S"},       {21, "IQ3_S"},      {22, "IQ2_S"},
+    {24, "I8", false},  {25, "I16", false},  {26, "I32", false}, {27, "I64", false},
+    {28, "F64", false}, {29, "IQ1_M"},       {34, "TQ1_0"},      {35, "TQ2_0"},
+    {39, "MXFP4"},      {40, "NVFP4"},
 };
 
 std::string type_name(uint32_t number) {
   for (const OtherType& other : kOtherTypes) {
-    if (other.number == number) return other.name;
+    if (other.number == number)
+      return cat(other.name, other.weights ? "" : ", which is no type of weights");
   }
   return cat("ggml type ", number);
 }
@@ -74,9 +79,10 @@ const GgufTypeInfo& read_tensor_type(GgufCursor& cursor) {
   for (const GgufTypeInfo& info : kTypes) {
     if (static_cast<uint32_t>(info.type) == number) return info;
   }
-  cursor.fail("tensor type is not supported",
-              "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL or IQ4_XS",
-              type_name(number));
+  std::string known;
+  for (const GgufTypeInfo& info : kTypes)
+    known += (known.empty() ? "" : ", ") + std::string(info.name);
+  cursor.fail("tensor type is not supported", known, type_name(number));
 }
 
 std::vector<int64_t> read_shape(GgufCursor& cursor) {
@@ -184,6 +190,16 @@ void check_magic(GgufCursor& cursor) {
 const GgufTypeInfo& gguf_type_info(GgufType type) {
   return *std::find_if(std::begin(kTypes), std::end(kTypes),
                        [type](const GgufTypeInfo& info) { return info.type == type; });
+}
+
+std::span<const GgufTypeInfo> gguf_types() { return kTypes; }
+
+std::vector<std::string> gguf_types_not_read() {
+  std::vector<std::string> names;
+  for (const OtherType& other : kOtherTypes) {
+    if (other.weights) names.emplace_back(other.name);
+  }
+  return names;
 }
 
 int64_t GgufTensor::elements() const {

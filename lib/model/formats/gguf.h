@@ -4,7 +4,7 @@
 // anything is allocated, in checked 64-bit arithmetic, in this one place.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 // Non-goals here: writing (gguf_write.h), big-endian files, and running a GGUF file as it is (it is
-// imported to a Hugging Face folder, gguf_import.h).
+// imported to a Hugging Face folder, model/gguf/import.h).
 #pragma once
 
 #include <cstddef>
@@ -47,6 +47,9 @@ struct GgufTypeInfo {
 };
 
 const GgufTypeInfo& gguf_type_info(GgufType type);
+std::span<const GgufTypeInfo> gguf_types();
+// Types that llama.cpp has for weights and that are not read.
+std::vector<std::string> gguf_types_not_read();
 
 struct GgufTensor {
   std::string name;
@@ -76,6 +79,7 @@ class GgufFile {
   const Json& metadata() const { return image_.metadata; }  // of the first part
   const std::vector<GgufTensor>& tensors() const { return image_.tensors; }
   const GgufTensor* find(const std::string& name) const;  // nullptr when absent
+  const GgufImage& image() const { return image_; }       // the tensors of all parts
   const fs::path& path() const { return files_.front()->path(); }
   std::vector<fs::path> paths() const;  // of all parts
 

@@ -8,7 +8,6 @@
 #include "base/error.h"
 
 namespace gradus {
-namespace {
 
 double shortest_decimal(double value) {
   const auto narrow = static_cast<float>(value);
@@ -19,8 +18,6 @@ double shortest_decimal(double value) {
   std::from_chars(text, end, decimal);
   return decimal;
 }
-
-}  // namespace
 
 GgufKeys::GgufKeys(const Json& metadata, const std::string& where)
     : metadata_(metadata),
@@ -45,6 +42,10 @@ double GgufKeys::number(const std::string& key) const {
 
 std::string GgufKeys::text(const std::string& key) const {
   return json_get<std::string>(metadata_, full(key), where_);
+}
+
+bool GgufKeys::flag(const std::string& key) const {
+  return json_get<bool>(metadata_, full(key), where_);
 }
 
 void GgufKeys::refuse(const std::string& key, const std::string& what,

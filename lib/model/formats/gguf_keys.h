@@ -10,6 +10,9 @@
 
 namespace gradus {
 
+// An fp32 value as the shortest decimal that gives the same fp32; others as they are.
+double shortest_decimal(double value);
+
 class GgufKeys {
  public:
   // Both must outlive this.
@@ -26,6 +29,8 @@ class GgufKeys {
   // A finite number; fp32 values as the shortest decimal that gives the same fp32 (1e-05).
   double number(const std::string& key) const;
   std::string text(const std::string& key) const;
+  bool flag(const std::string& key) const;
+  const Json& value(const std::string& key) const { return metadata_.at(full(key)); }  // has(key)
 
   [[noreturn]] void refuse(const std::string& key, const std::string& what,
                            const std::string& expected = {}) const;

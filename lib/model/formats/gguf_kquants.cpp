@@ -18,12 +18,6 @@ namespace {
 
 constexpr int kSuper = 256;
 
-float rounded_half(float value, uint8_t* out) {
-  const uint16_t bits = half_from_float(value);
-  std::memcpy(out, &bits, sizeof bits);
-  return float_from_half(bits);
-}
-
 int nearest(float value, int low, int high) {
   return std::clamp(static_cast<int>(std::lrintf(value)), low, high);
 }
@@ -126,7 +120,7 @@ void affine_block(const float* in, int levels, uint8_t* out, int* q) {
     most_scale = std::max(most_scale, fits[g].scale);
     most_low = std::max(most_low, fits[g].low);
   }
-  const float d = rounded_half(most_scale / 63, out), dmin = rounded_half(most_low / 63, out + 2);
+  const float d = put_half(most_scale / 63, out), dmin = put_half(most_low / 63, out + 2);
   int scale[8], low[8];
   for (int g = 0; g < 8; ++g) {
     scale[g] = d > 0 ? nearest(fits[g].scale / d, 0, 63) : 0;
@@ -194,6 +188,12 @@ void pack_q6(const int* q, uint8_t* out) {
 
 }  // namespace
 
+float put_half(float value, uint8_t* out) {
+  const uint16_t bits = half_from_float(value);
+  std::memcpy(out, &bits, sizeof bits);
+  return float_from_half(bits);
+}
+
 void quantize_q4_k_block(const float* in, uint8_t* out) {
   int q[kSuper];
   affine_block(in, 15, out, q);
@@ -217,7 +217,7 @@ void quantize_q6_k_block(const float* in, uint8_t* out) {
     scales[g] = fit_symmetric(in + g * kSixth);
     if (std::abs(scales[g]) > std::abs(extreme)) extreme = scales[g];
   }
-  const float d = rounded_half(extreme / -128, out + 208);
+  const float d = put_half(extreme / -128, out + 208);
   int q[kSuper];
   for (int g = 0; g < kSuper / kSixth; ++g) {
     const int scale = d == 0 ? 0 : nearest(scales[g] / d, -128, 127);

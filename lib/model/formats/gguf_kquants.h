@@ -6,6 +6,9 @@
 
 namespace gradus {
 
+// Stores a number in fp16 and returns what is stored.
+float put_half(float value, uint8_t* out);
+
 void quantize_q4_k_block(const float* in, uint8_t* out);  // 144 bytes
 void quantize_q5_k_block(const float* in, uint8_t* out);  // 176 bytes
 void quantize_q6_k_block(const float* in, uint8_t* out);  // 210 bytes

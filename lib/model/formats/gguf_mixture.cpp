@@ -38,24 +38,40 @@ bool gets_more_bits(int64_t layer, int64_t layers) {
   return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
 }
 
-GgufType output_type(GgufType base, int64_t columns) {
-  if (!fits(base, columns) || base == GgufType::kQ8_0) return GgufType::kQ8_0;
+GgufType output_type(const GgufMixtureModel& model, GgufType base, int64_t columns) {
+  if (model.falcon || !fits(base, columns) || base == GgufType::kQ8_0) return GgufType::kQ8_0;
   return GgufType::kQ6_K;
+}
+
+// attn_v, and attn_qkv where it is fused.
+GgufType value_type(const GgufFileType& file, const GgufMixtureModel& model, int64_t layer) {
+  if (model.eight_experts) return GgufType::kQ8_0;
+  if (file.more_bits && gets_more_bits(layer, model.layers)) return GgufType::kQ6_K;
+  return model.grouped_70b && file.base == GgufType::kQ4_K ? GgufType::kQ5_K : file.base;
+}
+
+GgufType down_type(const GgufFileType& file, const GgufMixtureModel& model, int64_t layer) {
+  if (!file.more_bits) return file.base;
+  const bool more = gets_more_bits(layer, model.layers);
+  if (!model.falcon || file.base != GgufType::kQ4_K) return more ? GgufType::kQ6_K : file.base;
+  if (layer < model.layers / 16) return GgufType::kQ6_K;
+  return more ? GgufType::kQ5_K : file.base;
 }
 
 GgufType wanted_type(const GgufFileType& file, const GgufMixtureModel& model,
                      const std::string& name, int64_t columns) {
   if (name == "output.weight" || (model.tied && name == "token_embd.weight"))
-    return output_type(file.base, columns);
+    return output_type(model, file.base, columns);
   long layer = 0;
-  char part[32] = "";
-  if (std::sscanf(name.c_str(), "blk.%ld.%31s", &layer, part) != 2) return file.base;
+  char part[48] = "";
+  if (std::sscanf(name.c_str(), "blk.%ld.%47s", &layer, part) != 2) return file.base;
   const std::string_view leaf = part;
-  const bool value = leaf == "attn_v.weight";
-  if ((value || leaf == "ffn_down.weight") && file.more_bits && gets_more_bits(layer, model.layers))
-    return GgufType::kQ6_K;
-  const bool widen = value && model.grouped_70b && file.base == GgufType::kQ4_K;
-  return widen ? GgufType::kQ5_K : file.base;
+  if (leaf == "attn_v.weight" || leaf == "attn_qkv.weight") return value_type(file, model, layer);
+  if (leaf.starts_with("ffn_down")) return down_type(file, model, layer);
+  if (!model.eight_experts) return file.base;
+  if (leaf == "attn_k.weight") return GgufType::kQ8_0;
+  const bool output = leaf == "attn_output.weight" && file.more_bits;
+  return output && file.base == GgufType::kQ4_K ? GgufType::kQ5_K : file.base;
 }
 
 }  // namespace
@@ -74,7 +90,8 @@ const GgufFileType& gguf_file_type(const std::string& name) {
 GgufType gguf_tensor_type(const GgufFileType& file, const GgufMixtureModel& model,
                           const std::string& name, std::span<const int64_t> shape) {
   const bool matrix = shape.size() >= 2 && name.ends_with(".weight") &&
-                      name.find("_norm.weight") == std::string::npos;
+                      name.find("_norm.weight") == std::string::npos &&
+                      !name.ends_with("ffn_gate_inp.weight") && name != "position_embd.weight";
   if (!matrix) return GgufType::kF32;
   if (is_float(file.base)) return file.base;
   return fallback(wanted_type(file, model, name, shape.back()), shape.back());

@@ -26,9 +26,12 @@ struct GgufMixtureModel {
   int64_t layers = 0;
   bool tied = false;         // the embedding is the output projection too
   bool grouped_70b = false;  // llama.cpp's 70B class: 80 layers whose heads share keys and values
+  bool eight_experts = false;
+  bool falcon = false;
 };
 
-// `name` as in the file ("blk.3.attn_v.weight"). Vectors and norms are F32. Rows that are not a
+// `name` as in the file ("blk.3.attn_v.weight"). Vectors, norms, routers
+// and learned positions are F32. Rows that are not a
 // whole number of blocks get the fallback type: Q5_0, Q5_1 or Q8_0, and F16 where 32 does not
 // divide the row either.
 GgufType gguf_tensor_type(const GgufFileType& file, const GgufMixtureModel& model,

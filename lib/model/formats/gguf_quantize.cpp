@@ -13,11 +13,6 @@ namespace {
 
 constexpr int kSmall = 32;
 
-void put_half(float value, uint8_t* out) {
-  const uint16_t bits = half_from_float(value);
-  std::memcpy(out, &bits, sizeof bits);
-}
-
 float inverse(float value) { return value == 0 ? 0.0f : 1.0f / value; }
 
 void f32_block(const float* in, uint8_t* out) { std::memcpy(out, in, sizeof *in); }

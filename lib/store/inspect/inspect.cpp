@@ -82,7 +82,10 @@ Json tensors_of(const ModelContents& contents) {
 std::string tokenizer_type(const fs::path& folder) {
   const fs::path json = folder / "tokenizer.json";
   if (!fs::exists(json))
-    return fs::exists(folder / "tokenizer.model") ? "SentencePiece" : "tiktoken";
+    return fs::exists(folder / "tokenizer.model") ? "SentencePiece"
+           : fs::exists(folder / "vocab.txt")     ? "WordPiece"
+           : fs::exists(folder / "vocab.json")    ? "BPE"
+                                                  : "tiktoken";
   const Json document = read_json(json);
   const Json model = document.is_object() ? document.value("model", Json::object()) : Json();
   return text_or_null(model, "type").is_string() ? model["type"].get<std::string>() : "BPE";

@@ -20,6 +20,7 @@ struct Spec {
   Text fill = " ";
   char align = '\0';
   char sign = '-';
+  bool has_sign = false;
   bool alternate = false;
   Int width = 0;
   char grouping = '\0';
@@ -33,7 +34,10 @@ class SpecParser {
 
   Spec parse() {
     read_alignment();
-    if (const char c = peek(); c == '+' || c == '-' || c == ' ') spec_.sign = take();
+    if (const char c = peek(); c == '+' || c == '-' || c == ' ') {
+      spec_.sign = take();
+      spec_.has_sign = true;
+    }
     if (peek() == '#') spec_.alternate = take() != '\0';
     if (peek() == '0') {
       take();
@@ -109,6 +113,8 @@ Text format_text(const Value& value, const Spec& spec) {
   if (spec.align == '=' && spec.fill.bytes != "0") {
     throw Failure("'=' alignment not allowed in string format specifier");
   }
+  if (spec.has_sign || spec.alternate)
+    throw Failure("sign and '#' are not allowed in string format specifier");
   Text text = value.text();
   if (spec.precision >= 0) {
     const std::vector<size_t> offsets = code_point_offsets(text.bytes);
@@ -162,7 +168,11 @@ std::string number_digits(const Value& value, const Spec& spec) {
 }
 
 Text format_number(const Value& value, const Spec& spec) {
+  if (spec.grouping == ',' && std::string_view("boxXcn").find(spec.type) != std::string_view::npos)
+    throw Failure(cat("Cannot specify ',' with '", printable({&spec.type, 1}), "'."));
   if (spec.type == 'c') {
+    if (spec.has_sign || spec.precision >= 0)
+      throw Failure("sign and precision are not allowed with 'c'");
     return aligned(percent_format("%c", Value::tuple({value})).text(), spec, '<');
   }
   std::string digits = number_digits(value, spec);

@@ -240,7 +240,10 @@ Interpreter::Flow Interpreter::execute_filter_block(const Stmt& stmt, const Scop
   const ScopePtr inner = inner_scope(stmt, scope);
   auto [text, flow] = captured(stmt.body, inner);
   if (flow != Flow::kNormal) return flow;
-  out_->append(to_text(filter_chain(*stmt.exprs[0], Value::string(std::move(text)), inner)));
+  const Value result = filter_chain(*stmt.exprs[0], Value::string(std::move(text)), inner);
+  if (!result.is(Kind::kString))
+    throw Failure(cat("a filter block must give a string, not ", result.type_name()));
+  out_->append(result.text());
   return flow;
 }
 

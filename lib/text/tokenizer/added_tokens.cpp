@@ -69,6 +69,12 @@ bool is_control(const AddedToken& token) {
   return token.special || bracketed;
 }
 
+bool touches(const std::vector<ByteSpan>& spans, size_t begin, size_t end) {
+  const auto span = std::partition_point(spans.begin(), spans.end(),
+                                         [&](const ByteSpan& part) { return part.end <= begin; });
+  return span != spans.end() && span->begin < end;
+}
+
 uint32_t StringFinder::child_of(uint32_t node, char byte) const {
   if (node == 0) return first_[static_cast<unsigned char>(byte)];
   uint32_t child = nodes_[node].child;
@@ -76,7 +82,8 @@ uint32_t StringFinder::child_of(uint32_t node, char byte) const {
   return child;
 }
 
-void StringFinder::add(std::string_view text, TokenId id, const std::string& where) {
+bool StringFinder::add(std::string_view text, TokenId id) {
+  if (text.empty()) return false;
   uint32_t node = 0;
   for (const char byte : text) {
     uint32_t child = child_of(node, byte);
@@ -88,12 +95,10 @@ void StringFinder::add(std::string_view text, TokenId id, const std::string& whe
     }
     node = child;
   }
-  if (node == 0 || nodes_[node].id >= 0)
-    throw Error({.what = node == 0 ? "added token is empty once normalised"
-                                   : "two added tokens have the same text",
-                 .where = where,
-                 .found = printable(text)});
-  nodes_[node].id = id;
+  TokenId& held = nodes_[node].id;
+  const bool is_new = held < 0;
+  held = is_new ? id : std::min(held, id);
+  return is_new;
 }
 
 std::optional<StringFinder::Hit> StringFinder::next(std::string_view text, size_t from) const {
@@ -126,8 +131,7 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
                        const std::string& where) {
   if (!list.is_array())
     throw Error({.what = "added tokens have the wrong type", .where = where, .expected = "a list"});
-  // `tokenizers` counts tokens here, which differs from the largest id in a vocabulary with holes.
-  auto next_id = static_cast<TokenId>(vocab.size());
+  auto next = static_cast<int64_t>(vocab.size());
   for (size_t i = 0; i < list.size(); ++i) {
     const std::string place = cat(where, "[", i, "]");
     AddedToken token = read_token(list[i], place);
@@ -137,22 +141,24 @@ void AddedTokens::read(const Json& list, const Vocab& vocab, const Normalizer& n
         find(token.content) >= 0 ? find(token.content) : vocab.find(token.content);
     token.id = known;
     if (const AddedToken* old = find(known); old && same(*old, token)) continue;
-    if (known < 0) token.id = next_id++;
+    // `tokenizers` counts on from the number of tokens, into the ids that a vocabulary with holes
+    // has behind it.
+    if (known < 0) token.id = static_cast<TokenId>(next++);
     if (token.id != wanted) {
       log_warning("tokenizer", cat(place, ": added token '", printable(token.content), "' has id ",
                                    token.id, ", the file says ", wanted));
     }
     add(std::move(token), normalizer);
   }
-  build_finders(where);
+  build_finders();
 }
 
-void AddedTokens::build_finders(const std::string& where) {
+void AddedTokens::build_finders() {
   for (const auto& [id, token] : tokens_) {
     if (token.normalized)
-      normalized_.add(decoded_text(token), id, where);
+      normalized_.add(decoded_text(token), id);
     else
-      raw_.add(token.content, id, where);
+      raw_.add(token.content, id);
   }
 }
 
@@ -190,8 +196,9 @@ std::vector<AddedSplit> AddedTokens::split(std::string_view text, const StringFi
     if (token.single_word && !is_whole_word(text, *hit)) continue;
     // Space that the token before took already stays with it.
     const size_t begin =
-        token.lstrip ? skip_space_left(text, hit->begin, std::min(done, hit->begin)) : hit->begin;
+        token.lstrip ? std::max(done, skip_space_left(text, hit->begin, 0)) : hit->begin;
     const size_t end = token.rstrip ? skip_space_right(text, hit->end) : hit->end;
+    if (begin >= end) continue;  // the token before took all of it
     if (done < begin) parts.push_back({done, begin, -1});
     parts.push_back({begin, end, hit->id});
     done = end;

@@ -27,6 +27,9 @@ struct AddedToken {
 // vocabularies hold their turn markers as added tokens that are not special.
 bool is_control(const AddedToken& token);
 
+// Whether bytes [begin, end) touch one of the spans, which are in order.
+bool touches(const std::vector<ByteSpan>& spans, size_t begin, size_t end);
+
 // A part of a text: an added token, or text between such.
 struct AddedSplit {
   size_t begin = 0, end = 0;
@@ -36,8 +39,9 @@ struct AddedSplit {
 // Finds the leftmost of a set of strings, the longest where several start at one place.
 class StringFinder {
  public:
-  // Throws gradus::Error naming `where` for an empty or repeated string.
-  void add(std::string_view text, TokenId id, const std::string& where);
+  // An empty string is never found. Of equal ones, such as "B" and "b" once normalised, the least
+  // id counts; `tokenizers` takes any of them. False for both.
+  bool add(std::string_view text, TokenId id);
   struct Hit {
     size_t begin, end;
     TokenId id;
@@ -80,11 +84,12 @@ class AddedTokens {
   const std::string& decoded_text(const AddedToken& token) const;
   // Special tokens are left out of decoded text by their text, not by their id.
   bool is_special(const std::string& text) const { return special_.contains(text); }
+  bool empty() const { return tokens_.empty(); }
   TokenId end_id() const { return end_id_; }
 
  private:
   void add(AddedToken token, const Normalizer& normalizer);
-  void build_finders(const std::string& where);
+  void build_finders();
   std::vector<AddedSplit> split(std::string_view text, const StringFinder& finder,
                                 const Refuse& refuse) const;
   bool is_whole_word(std::string_view text, const StringFinder::Hit& hit) const;

@@ -18,8 +18,21 @@ std::string joined(const std::vector<std::string>& tokens) {
   return out;
 }
 
+// An empty `from` stands between all characters, as in Rust.
+void put_between(std::string& text, std::string_view to) {
+  if (find_invalid_utf8(text)) return;  // bytes of an unfinished character
+  std::string out(to);
+  for (size_t at = 0; at < text.size();) {
+    const size_t bytes = decode_utf8(text, at).bytes;
+    out.append(text, at, bytes);
+    out += to;
+    at += bytes;
+  }
+  text = std::move(out);
+}
+
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  if (from.empty()) return;
+  if (from.empty()) return put_between(text, to);
   std::string out;
   size_t at = 0;
   for (size_t hit; (hit = text.find(from, at)) != std::string::npos; at = hit + from.size()) {
@@ -250,7 +263,8 @@ int hex_digit(char c) {
 
 int byte_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-  const int high = hex_digit(token[3]), low = hex_digit(token[4]);
+  const int high = token[3] == '+' ? 0 : hex_digit(token[3]);  // "+F" is a number there, too
+  const int low = hex_digit(token[4]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 

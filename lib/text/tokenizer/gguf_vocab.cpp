@@ -8,6 +8,7 @@
 #include "text/tokenizer/base64.h"
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/gguf_pre_type.h"
+#include "text/tokenizer/piece_type.h"
 #include "text/tokenizer/vocab.h"
 #include "text/unicode.h"
 
@@ -16,9 +17,6 @@ namespace {
 
 constexpr size_t kMaxTokens = 1 << 22, kMaxTokenBytes = 1 << 12;
 constexpr const char* kSpaceMark = "\xE2\x96\x81";  // U+2581
-
-// Values of tokenizer.ggml.token_type.
-enum TokenType { kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5 };
 
 struct Vocabulary {
   std::vector<std::string> tokens;
@@ -43,7 +41,7 @@ void read_types(const Json& metadata, Vocabulary& out, const std::string& where)
 
 // What llama.cpp's converter writes for ids that no token has.
 bool is_padding(const Vocabulary& vocabulary, size_t id) {
-  return !vocabulary.types.empty() && vocabulary.types[id] == kUnused &&
+  return !vocabulary.types.empty() && vocabulary.types[id] == kUnusedPiece &&
          vocabulary.tokens[id] == cat("[PAD", id, "]");
 }
 
@@ -71,7 +69,7 @@ Json added_tokens(const Vocabulary& vocabulary) {
   Json out = Json::array();
   for (size_t id = 0; id < vocabulary.types.size(); ++id) {
     const int64_t type = vocabulary.types[id];
-    if ((type != kControl && type != kUserDefined && type != kUnknown) ||
+    if ((type != kControlPiece && type != kUserDefinedPiece && type != kUnknownPiece) ||
         vocabulary.tokens[id].empty())
       continue;
     out.push_back({{"id", id},
@@ -80,7 +78,7 @@ Json added_tokens(const Vocabulary& vocabulary) {
                    {"lstrip", false},
                    {"rstrip", false},
                    {"normalized", false},
-                   {"special", type != kUserDefined}});
+                   {"special", type != kUserDefinedPiece}});
   }
   return out;
 }
@@ -232,7 +230,7 @@ Json sentencepiece_document(const Json& metadata, const std::string& where) {
           : merges_from_scores(vocabulary, json_array(metadata, key_name("scores"), where), where);
   Json& model = out["model"] = bpe_model(std::move(vocabulary.vocab), std::move(merges));
   for (size_t id = 0; id < vocabulary.types.size(); ++id) {
-    if (vocabulary.types[id] == kUnknown) model["unk_token"] = vocabulary.tokens[id];
+    if (vocabulary.types[id] == kUnknownPiece) model["unk_token"] = vocabulary.tokens[id];
   }
   model["fuse_unk"] = true;
   model["byte_fallback"] = true;

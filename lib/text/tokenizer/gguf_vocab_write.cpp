@@ -2,6 +2,7 @@
 #include "text/tokenizer/gguf_vocab_write.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <unordered_map>
@@ -12,21 +13,14 @@
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/gguf_pre_type.h"
 #include "text/tokenizer/gguf_vocab.h"
+#include "text/tokenizer/sentencepiece_check.h"
+#include "text/tokenizer/tiktoken.h"
 
 namespace gradus {
 namespace {
 
-// Values of tokenizer.ggml.token_type.
-enum TokenType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
-
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581
+constexpr float kNoScore = -10000;                       // of ids that no text gives
 
 struct Source {
   Json tokenizer, config;  // tokenizer.json; tokenizer_config.json or {}
@@ -86,17 +80,17 @@ void fill_tokens(const Source& source, int64_t vocab_size, GgufVocabulary& out) 
                  .found = tokens.empty() ? "no tokens" : cat(tokens.rbegin()->first)});
   }
   for (int64_t id = 0; id < vocab_size; ++id) out.tokens.push_back(cat("[PAD", id, "]"));
-  out.types.assign(out.tokens.size(), kUnused);
+  out.types.assign(out.tokens.size(), kUnusedPiece);
   for (const auto& [id, token] : tokens) {
     out.tokens[static_cast<size_t>(id)] = token;
     const bool byte = out.model == "llama" && is_byte_token(token);
-    out.types[static_cast<size_t>(id)] = byte ? kByte : kNormal;
+    out.types[static_cast<size_t>(id)] = byte ? kBytePiece : kNormalPiece;
   }
   if (!source.tokenizer.contains("added_tokens")) return;
   for (const Json& token : source.tokenizer.at("added_tokens")) {
     const auto id = static_cast<size_t>(token.at("id").get<int64_t>());
     const bool special = json_get<bool>(token, "special", false, source.where);
-    out.types[id] = special || looks_special(out.tokens[id]) ? kControl : kUserDefined;
+    out.types[id] = special || looks_special(out.tokens[id]) ? kControlPiece : kUserDefinedPiece;
   }
 }
 
@@ -149,8 +143,8 @@ std::vector<float> scores_of(const GgufVocabulary& vocabulary, const std::vector
     scores[id] = -static_cast<float>(rank);
   }
   for (size_t id = 0; id < scores.size(); ++id) {
-    if (!done[id] && vocabulary.types[id] == kNormal) scores[id] = -static_cast<float>(++made);
-    if (vocabulary.types[id] == kUnused) scores[id] = -10000;
+    if (!done[id] && vocabulary.types[id] == kNormalPiece) scores[id] = -static_cast<float>(++made);
+    if (vocabulary.types[id] == kUnusedPiece) scores[id] = kNoScore;
   }
   return scores;
 }
@@ -212,16 +206,32 @@ void check_scores(const Source& source, const GgufVocabulary& vocabulary,
     refuse(source, "its merges do not follow from scores of tokens", cat(merges.size(), " merges"));
 }
 
-void fill_sentencepiece(const Source& source, int64_t vocab_size, GgufVocabulary& out) {
+// Whether the scores of the model file beside tokenizer.json were taken: it must be of the same
+// tokens.
+bool take_scores(const SentencePieceModel* pieces, GgufVocabulary& out) {
+  if (!pieces || pieces->pieces.size() > out.tokens.size()) return false;
+  for (size_t id = 0; id < pieces->pieces.size(); ++id) {
+    if (pieces->pieces[id].text != out.tokens[id]) return false;
+  }
+  out.scores.assign(out.tokens.size(), kNoScore);
+  for (size_t id = 0; id < pieces->pieces.size(); ++id) {
+    out.scores[id] = pieces->pieces[id].score;
+    if (out.types[id] == kNormalPiece) out.types[id] = pieces->pieces[id].type;
+  }
+  return true;
+}
+
+void fill_sentencepiece(const Source& source, int64_t vocab_size, const SentencePieceModel* pieces,
+                        GgufVocabulary& out) {
   out.model = "llama";
   out.pre = "default";
   fill_tokens(source, vocab_size, out);
   const auto merges = merges_of(source);
-  out.scores = scores_of(out, results_of(source, merges));
+  if (!take_scores(pieces, out)) out.scores = scores_of(out, results_of(source, merges));
   const auto unknown =
       json_get<std::string>(source.tokenizer.at("model"), "unk_token", "", source.where);
   if (source.ids.contains(unknown))
-    out.types[static_cast<size_t>(source.ids.at(unknown))] = kUnknown;
+    out.types[static_cast<size_t>(source.ids.at(unknown))] = kUnknownPiece;
   check_scores(source, out, merges);
   out.flags.emplace_back("add_space_prefix", space_prefix(source));
 }
@@ -323,21 +333,69 @@ void fill_templates(const Source& source, const fs::path& folder, GgufVocabulary
   }
 }
 
-}  // namespace
+// Tokens that tokenizer_config.json adds to those of the model file.
+void fill_added(const Source& source, GgufVocabulary& out) {
+  const Json added = source.config.value("added_tokens_decoder", Json::object());
+  for (const auto& [key, token] : added.items()) {
+    const auto id = static_cast<size_t>(std::strtoull(key.c_str(), nullptr, 10));
+    if (id >= out.tokens.size() || key != std::to_string(id))
+      refuse(source, "it adds a token beyond the model's vocabulary", key);
+    const auto text = json_get<std::string>(token, "content", source.where);
+    const bool special = json_get<bool>(token, "special", false, source.where);
+    const bool is_new = out.types[id] == kUnusedPiece;
+    if (!is_new && text != out.tokens[id])
+      refuse(source, cat("it adds a token in the place of '", printable(out.tokens[id]), "'"),
+             text);
+    out.tokens[id] = text;
+    const bool control = special || looks_special(text);
+    if (is_new || out.types[id] == kNormalPiece)
+      out.types[id] = control ? kControlPiece : kUserDefinedPiece;
+  }
+}
 
-GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
-  const fs::path file = folder / "tokenizer.json";
-  if (!fs::exists(file))
-    throw Error({.what = "holds no tokenizer.json, from which a GGUF vocabulary is made",
-                 .where = folder.string(),
-                 .hint = "transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…) "
-                         "writes one"});
-  Source source{.tokenizer = read_json(file),
-                .config = read_optional(folder / "tokenizer_config.json"),
-                .model_config = read_optional(folder / "config.json"),
-                .generation = read_optional(folder / "generation_config.json"),
-                .where = file.string(),
-                .ids = {}};
+// A folder with a SentencePiece model alone: its own pieces, scores and types.
+GgufVocabulary vocabulary_of_pieces(Source source, const SentencePieceModel& model,
+                                    int64_t vocab_size) {
+  if (!model.bpe) refuse(source, "only BPE models can be", "another kind of SentencePiece model");
+  if (model.replaces_text || model.removes_spaces)
+    refuse(source, "it changes texts as llama.cpp does not",
+           model.replaces_text ? "a map of letters" : "runs of spaces become one");
+  if (static_cast<int64_t>(model.pieces.size()) > vocab_size)
+    throw Error({.what = "the tokenizer does not fit the model",
+                 .where = source.where,
+                 .expected = cat("at most ", vocab_size, " tokens"),
+                 .found = cat(model.pieces.size())});
+  GgufVocabulary out;
+  out.model = "llama";
+  out.pre = "default";
+  for (const auto& piece : model.pieces) {
+    out.tokens.push_back(piece.text);
+    out.scores.push_back(piece.score);
+    out.types.push_back(piece.type);
+  }
+  for (auto id = static_cast<int64_t>(out.tokens.size()); id < vocab_size; ++id)
+    out.tokens.push_back(cat("[PAD", id, "]"));
+  out.scores.resize(out.tokens.size(), kNoScore);
+  out.types.resize(out.tokens.size(), kUnusedPiece);
+  fill_added(source, out);
+  for (size_t id = 0; id < out.tokens.size(); ++id)
+    source.ids.emplace(out.tokens[id], static_cast<int64_t>(id));
+  for (const auto& [key, id] : {std::pair{"bos_token_id", model.bos},
+                                {"eos_token_id", model.eos},
+                                {"pad_token_id", model.pad},
+                                {"unk_token_id", model.unk}}) {
+    if (id >= 0 && source.model_config.value(key, Json()).is_null()) source.model_config[key] = id;
+  }
+  fill_special(source, out);
+  out.flags = {
+      {"add_space_prefix", model.space_prefix},
+      {"add_bos_token", json_get<bool>(source.config, "add_bos_token", true, source.where)},
+      {"add_eos_token", json_get<bool>(source.config, "add_eos_token", false, source.where)}};
+  return out;
+}
+
+GgufVocabulary vocabulary_of_json(Source& source, const SentencePieceModel* pieces,
+                                  int64_t vocab_size) {
   const Json& model = json_member(source.tokenizer, "model", source.where);
   const auto type = json_get<std::string>(model, "type", "BPE", source.where);
   if (type != "BPE") refuse(source, "only BPE vocabularies can be", type);
@@ -346,14 +404,48 @@ GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
   for (const auto& [id, token] : tokens_by_id(source)) source.ids.emplace(token, id);
   GgufVocabulary out;
   if (json_get<bool>(model, "byte_fallback", false, source.where))
-    fill_sentencepiece(source, vocab_size, out);
+    fill_sentencepiece(source, vocab_size, pieces, out);
   else
     fill_byte_level(source, vocab_size, out);
   fill_special(source, out);
   for (const auto& [key, id] : out.special) {
-    if (key == "unknown_token_id" && out.model == "llama") out.types[id] = kUnknown;
+    if (key == "unknown_token_id" && out.model == "llama") out.types[id] = kUnknownPiece;
   }
   fill_ends(source, out);
+  return out;
+}
+
+std::optional<SentencePieceModel> read_pieces(const fs::path& file) {
+  if (!fs::exists(file)) return std::nullopt;
+  const MappedFile mapped(file);
+  if (looks_like_tiktoken(mapped.text().substr(0, 4096))) return std::nullopt;
+  return read_sentencepiece_model(mapped.text(), file.string());
+}
+
+}  // namespace
+
+GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
+  const fs::path file = folder / "tokenizer.json", model_file = folder / "tokenizer.model";
+  const auto pieces = read_pieces(model_file);
+  if (!fs::exists(file) && !pieces)
+    throw Error({.what = "holds no tokenizer.json, from which a GGUF vocabulary is made",
+                 .where = folder.string(),
+                 .hint = "transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…) "
+                         "writes one"});
+  Source source{.tokenizer = {},
+                .config = read_optional(folder / "tokenizer_config.json"),
+                .model_config = read_optional(folder / "config.json"),
+                .generation = read_optional(folder / "generation_config.json"),
+                .where = file.string(),
+                .ids = {}};
+  GgufVocabulary out;
+  if (fs::exists(file)) {
+    source.tokenizer = read_json(file);
+    out = vocabulary_of_json(source, pieces ? &*pieces : nullptr, vocab_size);
+  } else {
+    source.where = model_file.string();
+    out = vocabulary_of_pieces(source, *pieces, vocab_size);
+  }
   fill_templates(source, folder, out);
   return out;
 }

@@ -25,7 +25,8 @@ struct GgufVocabulary {
   std::vector<std::pair<std::string, std::string>> chat_templates;  // "" is the default
 };
 
-// Reads tokenizer.json, tokenizer_config.json, generation_config.json, config.json and
+// Reads tokenizer.json, and the scores of a SentencePiece tokenizer.model of the same tokens beside
+// it, or such a file alone; tokenizer_config.json, generation_config.json, config.json and
 // chat_template.jinja of `folder`. `vocab_size` is the model's. Throws gradus::Error naming file
 // and key for whatever the GGUF form cannot say.
 GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size);

@@ -108,22 +108,16 @@ std::vector<TokenId> JsonTokenizer::encode_in_batch(std::string_view text,
   if (!truncation_) return encode(text, special);
   const bool add = special == SpecialTokens::kAdd && post_;
   Encoding added;
-  if (add) post_(added);
+  if (add) post_process(post_, added);
   Encoding out{.ids = encode(text, SpecialTokens::kNone), .spans = {}};
   truncation_->apply(out.ids, added.ids.size());
-  if (add) post_(out);
+  if (add) post_process(post_, out);
   return out.ids;
 }
 
 void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking tracking) {
   out.ids.push_back(id);
   if (tracking == Tracking::kOn) out.spans.push_back(span);
-}
-
-bool touches(const std::vector<ByteSpan>& data, size_t begin, size_t end) {
-  const auto span = std::partition_point(data.begin(), data.end(),
-                                         [&](const ByteSpan& part) { return part.end <= begin; });
-  return span != data.end() && span->begin < end;
 }
 
 Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracking tracking,
@@ -146,7 +140,7 @@ Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracki
                   data, out);
     }
   }
-  if (special == SpecialTokens::kAdd && post_) post_(out);
+  if (special == SpecialTokens::kAdd && post_) post_process(post_, out);
   return out;
 }
 

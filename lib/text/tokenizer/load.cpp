@@ -5,7 +5,9 @@
 #include "base/parallel.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/rwkv_vocab.h"
+#include "text/tokenizer/tekken.h"
 #include "text/tokenizer/tiktoken.h"
+#include "text/tokenizer/vocabulary_files.h"
 
 namespace gradus {
 
@@ -59,16 +61,24 @@ std::unique_ptr<Tokenizer> load_model_file(const fs::path& file) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
-  const fs::path json = model_folder / "tokenizer.json", model = model_folder / "tokenizer.model";
+  const fs::path json = model_folder / "tokenizer.json", tekken = model_folder / "tekken.json";
   if (fs::exists(json)) return tokenizer_from_json(read_json(json), json.string());
-  if (fs::exists(model)) return load_model_file(model);
+  if (fs::exists(tekken))
+    return tokenizer_from_json(tokenizer_json_from_tekken(read_json(tekken), tekken),
+                               tekken.string());
+  for (const char* name : {"tokenizer.model", "tiktoken.model"}) {
+    if (fs::exists(model_folder / name)) return load_model_file(model_folder / name);
+  }
   if (const auto file = find_file(model_folder, "", ".tiktoken"))
     return tokenizer_from_tiktoken(MappedFile(*file).text(), *file);
   if (const auto file = find_file(model_folder, "rwkv_vocab_", ".txt"))
     return tokenizer_from_rwkv(read_file(*file), tokenizer_config(model_folder), file->string());
+  if (has_vocabulary_files(model_folder))
+    return tokenizer_from_json(tokenizer_json_from_vocabulary(model_folder), model_folder.string());
   throw Error({.what = "folder has no tokenizer",
                .where = model_folder.string(),
-               .expected = "tokenizer.json, tokenizer.model, *.tiktoken or rwkv_vocab_*.txt"});
+               .expected = "tokenizer.json, tekken.json, tokenizer.model, tiktoken.model, "
+                           "*.tiktoken, rwkv_vocab_*.txt, vocab.json or vocab.txt"});
 }
 
 }  // namespace gradus

@@ -1,151 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer/oniguruma.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <cstdio>
-#include <map>
+#include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "base/error.h"
+#include "text/tokenizer/character_sets.h"
 #include "text/unicode.h"
-#include "text/unicode_additions.h"
 
 namespace gradus {
 namespace {
 
 constexpr int kMaxNesting = 100;
-
-// A set of characters: what stands inside a PCRE2 bracket, and patterns of one character each that
-// cannot stand inside one.
-struct CharSet {
-  std::string items = {};
-  std::vector<std::string> others = {};
-};
-
-std::string code_point(uint32_t value) {
-  char buffer[16];
-  std::snprintf(buffer, sizeof buffer, "\\x{%X}", value);
-  return buffer;
-}
-
-template <class Keep>
-std::string additions(Keep&& keep) {
-  std::string out;
-  for (const AddedRange& range : kUnicodeAdditions) {
-    if (!keep(range)) continue;
-    out += code_point(range.first);
-    if (range.last > range.first) out += "-" + code_point(range.last);
-  }
-  return out;
-}
-
-std::string category_items(const std::string& name) {
-  return "\\p{" + name + "}" + additions([&](const AddedRange& range) {
-           return std::string_view(range.category).starts_with(name);
-         });
-}
-
-// Combining letters became alphabetic in Unicode 16.
-std::string alphabetic_items() {
-  return "\\p{Alphabetic}\\x{363}-\\x{36F}\\x{1DD3}-\\x{1DE6}" +
-         additions([](const AddedRange& range) { return range.alphabetic; });
-}
-
-std::string word_items() {
-  return alphabetic_items() + category_items("M") + category_items("Nd") + category_items("Pc");
-}
-
-// Outside brackets, Oniguruma counts the superscript digits and fractions of Latin-1 as words.
-std::string bare_word_items() { return word_items() + "\\xB2\\xB3\\xB9\\xBC-\\xBE"; }
-
-// Names without case, spaces, '-' and '_', as Oniguruma compares them.
-std::string plain_name(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    if (c != ' ' && c != '_' && c != '-')
-      out += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  }
-  return out;
-}
-
-bool compiles(const std::string& pattern) {
-  int code = 0;
-  PCRE2_SIZE offset = 0;
-  pcre2_code* compiled = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                                       PCRE2_UTF | PCRE2_UCP, &code, &offset, nullptr);
-  pcre2_code_free(compiled);
-  return compiled != nullptr;
-}
-
-// Bracket items of the POSIX classes and properties that are not plain general categories.
-std::optional<std::string> named_items(const std::string& plain) {
-  static const std::map<std::string, std::string> kNames = {
-      {"alpha", alphabetic_items()},
-      {"alphabetic", alphabetic_items()},
-      {"alnum", alphabetic_items() + category_items("Nd")},
-      {"word", word_items()},
-      {"space", "\\p{White_Space}"},
-      {"whitespace", "\\p{White_Space}"},
-      {"digit", category_items("Nd")},
-      {"punct", category_items("P")},
-      {"upper", "\\p{Uppercase}" + category_items("Lu")},
-      {"lower", "\\p{Lowercase}\\x{10FC}\\x{1E030}-\\x{1E06D}" + category_items("Ll")},
-      {"xdigit", "0-9A-Fa-f"},
-      {"blank", "\\p{Zs}\\t"},
-      {"cntrl", "\\p{Cc}"},
-      {"ascii", "\\x00-\\x7F"},
-      {"any", "\\x{0}-\\x{10FFFF}"},
-      {"letter", category_items("L")},
-      {"mark", category_items("M")},
-      {"number", category_items("N")},
-      {"punctuation", category_items("P")},
-      {"symbol", category_items("S")},
-      {"han", "\\p{sc:Han}" + additions([](const AddedRange& range) { return range.han; })},
-  };
-  const auto found = kNames.find(plain);
-  if (found == kNames.end()) return std::nullopt;
-  return found->second;
-}
-
-bool is_category(const std::string& plain) {
-  static const std::string_view kCategories =
-      " l lu ll lt lm lo m mn mc me n nd nl no p pc pd ps pe pi pf po s sm sc sk so z zs zl zp "
-      "c cc cf cn co ";
-  return plain.size() <= 2 && kCategories.find(" " + plain + " ") != std::string_view::npos;
-}
-
-// `\p{name}` as bracket items. PCRE2 reads a script's name as its extensions, so sc: is written.
-std::string property_items(const std::string& name) {
-  std::string plain = plain_name(name);
-  if (is_category(plain)) {
-    plain[0] = static_cast<char>(plain[0] - 32);
-    return plain[0] == 'C' ? "\\p{" + plain + "}" : category_items(plain);
-  }
-  if (auto items = named_items(plain)) return *items;
-  if (compiles("\\p{sc:" + name + "}")) return "\\p{sc:" + name + "}";
-  return "\\p{" + name + "}";
-}
-
-std::string set_pattern(const CharSet& set) {
-  if (set.others.empty()) return "[" + set.items + "]";
-  std::string out = "(?:";
-  if (!set.items.empty()) out += "[" + set.items + "]|";
-  for (size_t i = 0; i < set.others.size(); ++i) out += (i ? "|" : "") + set.others[i];
-  return out + ")";
-}
-
-// All operands of && as one pattern of one character.
-std::string class_pattern(const std::vector<CharSet>& operands, bool negated) {
-  if (operands.size() == 1 && operands[0].others.empty())
-    return (negated ? "[^" : "[") + operands[0].items + "]";
-  std::string out;
-  for (size_t i = 0; i + 1 < operands.size(); ++i) out += "(?=" + set_pattern(operands[i]) + ")";
-  out += set_pattern(operands.back());
-  return negated ? "(?:(?!" + out + ")(?s:.))" : "(?:" + out + ")";
-}
 
 class Translator {
  public:
@@ -160,8 +27,9 @@ class Translator {
 
  private:
   struct Group {
-    size_t start = 0;    // in out_
-    size_t closers = 0;  // of groups opened for isolated options
+    size_t start = 0;       // in out_
+    size_t closers = 0;     // of groups opened for isolated options
+    bool extended = false;  // spaces and comments do not count
   };
 
   [[noreturn]] void refuse(const std::string& why) const {
@@ -174,7 +42,19 @@ class Translator {
   }
   char peek(size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }
 
+  bool skip_comment() {
+    if (!groups_.back().extended) return false;
+    if (in_[at_] == '#') {
+      at_ = std::min(in_.find('\n', at_), in_.size());
+      return true;
+    }
+    if (std::string_view(" \t\n\r\f").find(in_[at_]) == std::string_view::npos) return false;
+    ++at_;
+    return true;
+  }
+
   void step() {
+    if (skip_comment()) return;
     const char c = in_[at_];
     if (c == '\\') return atom(escape());
     if (c == '[') return atom(char_class(0));
@@ -205,7 +85,7 @@ class Translator {
       return;
     }
     if (groups_.size() > kMaxNesting) refuse("is nested too deeply");
-    groups_.push_back({out_.size(), 0});
+    groups_.push_back({out_.size(), 0, groups_.back().extended});
     if (!options()) copy_group_head();
   }
 
@@ -227,13 +107,22 @@ class Translator {
     if (!looking_at("(?")) return false;
     while (end < in_.size() && std::string_view("imx-").find(in_[end]) != std::string::npos) ++end;
     if (end == at_ + 2 || end >= in_.size() || (in_[end] != ')' && in_[end] != ':')) return false;
-    std::string flags = in_.substr(at_ + 2, end - at_ - 2);
-    for (char& flag : flags) flag = flag == 'm' ? 's' : flag;
-    out_ += "(?" + flags + ":";
+    bool on = true, extended = groups_.back().extended;
+    out_ += "(?";
+    for (const char flag : in_.substr(at_ + 2, end - at_ - 2)) {
+      if (flag == '-') on = false;
+      if (flag == 'x')
+        extended = on;
+      else
+        out_ += flag == 'm' ? 's' : flag;
+    }
+    out_ += ":";
     at_ = end + 1;
-    if (in_[end] == ':') return true;
-    groups_.pop_back();
-    ++groups_.back().closers;
+    if (in_[end] == ')') {
+      groups_.pop_back();
+      ++groups_.back().closers;
+    }
+    groups_.back().extended = extended;
     return true;
   }
 
@@ -297,21 +186,17 @@ class Translator {
     return "0-9A-Fa-f";
   }
 
-  // Code points that PCRE2 calls unassigned and Oniguruma does not.
-  static std::string all_additions() {
-    return additions([](const AddedRange&) { return true; });
-  }
   static bool is_other_category(const std::string& items) {
     return items == "\\p{C}" || items == "\\p{Cn}";
   }
   static CharSet positive_set(const std::string& items) {
     if (!is_other_category(items)) return {.items = items};
-    return {.others = {"(?![" + all_additions() + "])" + items}};
+    return {.others = {"(?![" + added_items() + "])" + items}};
   }
   static CharSet negative_set(const std::string& items) {
     if (items == "\\p{White_Space}") return {.items = "\\P{White_Space}"};
     if (!is_other_category(items)) return {.others = {"[^" + items + "]"}};
-    return {.items = "\\P" + items.substr(2) + all_additions()};
+    return {.items = "\\P" + items.substr(2) + added_items()};
   }
 
   std::string property_name() {

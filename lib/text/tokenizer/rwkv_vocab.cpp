@@ -100,8 +100,11 @@ class RwkvTokenizer : public Tokenizer {
         add_line(row, cat(where, ":", line));
     }
     if (tokens_.empty()) throw Error({.what = "vocabulary is empty", .where = where});
-    for (const auto& [id, token] : added_)
-      added_finder_.add(token.content, id, cat("tokenizer_config.json: ", kAddedKey));
+    for (const auto& [id, token] : added_) {
+      if (!added_finder_.add(token.content, id))
+        throw Error({.what = cat("token ", id, " is written like another one"),
+                     .where = cat("tokenizer_config.json: ", kAddedKey)});
+    }
   }
 
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override {
@@ -188,7 +191,8 @@ void RwkvTokenizer::add_line(std::string_view row, const std::string& where) {
   if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(static_cast<size_t>(id) + 1);
   if (!tokens_[static_cast<size_t>(id)].empty())
     throw Error({.what = cat("id ", id, " belongs to two tokens"), .where = where});
-  finder_.add(*token, static_cast<TokenId>(id), where);
+  if (!finder_.add(*token, static_cast<TokenId>(id)))
+    throw Error({.what = "token is empty or there twice", .where = where});
   tokens_[static_cast<size_t>(id)] = std::move(*token);
 }
 
@@ -215,18 +219,13 @@ Encoding RwkvTokenizer::encode_guarded(std::string_view text,
                                        const std::vector<ByteSpan>& data) const {
   if (const auto bad = find_invalid_utf8(text))
     throw Error({.what = "text is not valid UTF-8", .where = cat("byte ", *bad)});
-  const auto in_data = [&](const StringFinder::Hit& hit) {
-    return std::any_of(data.begin(), data.end(), [&](const ByteSpan& span) {
-      return hit.begin < span.end && span.begin < hit.end;
-    });
-  };
   Encoding out;
   size_t done = 0, from = 0;
   while (!added_finder_.empty()) {
     const auto hit = added_finder_.next(text, from);
     if (!hit) break;
     from = hit->begin + 1;
-    if (is_control(added_.at(hit->id)) && in_data(*hit)) continue;
+    if (is_control(added_.at(hit->id)) && touches(data, hit->begin, hit->end)) continue;
     encode_part(text, {done, hit->begin}, out);
     out.ids.push_back(hit->id);
     out.spans.push_back({hit->begin, hit->end});

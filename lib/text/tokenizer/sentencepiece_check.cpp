@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <unordered_set>
+#include <utility>
 
 #include "base/error.h"
 #include "text/tokenizer/decoder.h"
@@ -15,16 +16,6 @@ namespace gradus {
 namespace {
 
 constexpr size_t kMaxPieces = 1 << 22, kMaxPieceBytes = 1 << 14;
-
-// Values of SentencePiece.Type.
-enum PieceType {
-  kNormal = 1,
-  kUnknown = 2,
-  kControl = 3,
-  kUserDefined = 4,
-  kUnused = 5,
-  kByte = 6
-};
 
 struct Field {
   uint64_t number = 0;
@@ -89,53 +80,75 @@ class Checker {
  public:
   Checker(std::string_view model, const std::string& where) : model_(model), where_(where) {}
 
-  void run() {
+  SentencePieceModel run() {
     ProtoReader reader(model_, where_);
     Field field;
     while (reader.next(field)) {
       if (field.wire != 2) continue;
-      if (field.number == 1) check_piece(field.bytes);
-      if (field.number == 2) check_trainer(field.bytes);
-      if (field.number == 3 || field.number == 5) check_normalizer(field.bytes);
+      if (field.number == 1) read_piece(field.bytes);
+      if (field.number == 2) read_trainer(field.bytes);
+      if (field.number == 3) read_normalizer(field.bytes);
+      if (field.number == 5) check_maps(field.bytes);
     }
     if (unknowns_ != 1) reader.refuse("it must have exactly one unknown piece");
+    return std::move(out_);
   }
 
  private:
-  void check_piece(std::string_view message) {
+  void read_piece(std::string_view message) {
     ProtoReader reader(message, where_);
     Field field;
     std::string_view text;
-    uint64_t type = kNormal;
+    uint64_t type = kNormalPiece;
+    float score = 0;
     while (reader.next(field)) {
       if (field.number == 1 && field.wire == 2) text = field.bytes;
       if (field.number == 3 && field.wire == 0) type = field.value;
-      if (field.number == 2 && field.wire == 5 &&
-          !std::isfinite(std::bit_cast<float>(static_cast<uint32_t>(field.value))))
-        reader.refuse("a score is not finite");
+      if (field.number == 2 && field.wire == 5)
+        score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
     }
+    if (!std::isfinite(score)) reader.refuse("a score is not finite");
     const std::string name = cat("piece ", pieces_.size(), " ");
     if (text.empty() || text.size() > kMaxPieceBytes) reader.refuse(name + "is empty or too long");
     if (text.find('\0') != std::string_view::npos || find_invalid_utf8(text))
       reader.refuse(name + "has a NUL or is not UTF-8");
-    if (type < kNormal || type > kByte) reader.refuse(name + "has an unknown type");
-    if (type == kByte && byte_token(text) < 0) reader.refuse(name + "is no byte");
+    if (type < kNormalPiece || type > kBytePiece) reader.refuse(name + "has an unknown type");
+    if (type == kBytePiece && byte_token(text) < 0) reader.refuse(name + "is no byte");
     if (!pieces_.insert(text).second) reader.refuse(name + "is there twice");
     if (pieces_.size() > kMaxPieces) reader.refuse("it has too many pieces");
-    unknowns_ += type == kUnknown;
+    unknowns_ += type == kUnknownPiece;
+    out_.pieces.push_back({std::string(text), score, static_cast<PieceType>(type)});
   }
 
-  void check_trainer(std::string_view message) {
+  void read_trainer(std::string_view message) {
     ProtoReader reader(message, where_);
     Field field;
     while (reader.next(field)) {
-      const bool model_type = field.number == 3 && field.wire == 0;
-      if (model_type && (field.value < 1 || field.value > 4))
-        reader.refuse("its model type is unknown");
+      if (field.wire != 0) continue;
+      const auto id = static_cast<int64_t>(field.value);
+      if (field.number == 3) {
+        if (field.value < 1 || field.value > 4) reader.refuse("its model type is unknown");
+        out_.bpe = field.value == 2;
+      }
+      if (field.number == 40) out_.unk = id;
+      if (field.number == 41) out_.bos = id;
+      if (field.number == 42) out_.eos = id;
+      if (field.number == 43) out_.pad = id;
     }
   }
 
-  void check_normalizer(std::string_view message) {
+  void read_normalizer(std::string_view message) {
+    check_maps(message);
+    ProtoReader reader(message, where_);
+    Field field;
+    while (reader.next(field)) {
+      if (field.number == 2 && field.wire == 2) out_.replaces_text = !field.bytes.empty();
+      if (field.number == 3 && field.wire == 0) out_.space_prefix = field.value != 0;
+      if (field.number == 4 && field.wire == 0) out_.removes_spaces = field.value != 0;
+    }
+  }
+
+  void check_maps(std::string_view message) const {
     ProtoReader reader(message, where_);
     Field field;
     while (reader.next(field)) {
@@ -169,14 +182,15 @@ class Checker {
 
   std::string_view model_;
   const std::string& where_;
+  SentencePieceModel out_;
   std::unordered_set<std::string_view> pieces_;
   int unknowns_ = 0;
 };
 
 }  // namespace
 
-void check_sentencepiece_model(std::string_view model, const std::string& where) {
-  Checker(model, where).run();
+SentencePieceModel read_sentencepiece_model(std::string_view model, const std::string& where) {
+  return Checker(model, where).run();
 }
 
 }  // namespace gradus

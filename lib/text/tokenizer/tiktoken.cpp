@@ -8,8 +8,7 @@
 
 #include "base/error.h"
 #include "text/tokenizer/base64.h"
-#include "text/tokenizer/byte_chars.h"
-#include "text/tokenizer/vocab.h"
+#include "text/tokenizer/byte_ranks.h"
 #include "text/tokenizer/word_scanner.h"
 
 namespace gradus {
@@ -148,30 +147,6 @@ std::map<int64_t, std::string> read_ranks(std::string_view text, const std::stri
   return ranks;
 }
 
-// Every cut of a token into two tokens is a merge.
-Json bpe_model(const std::map<int64_t, std::string>& ranks) {
-  StringIndex index;
-  index.reserve(ranks.size());
-  Json vocab = Json::object(), merges = Json::array();
-  auto& entries = vocab.get_ref<Json::object_t&>();
-  for (const auto& [rank, token] : ranks) {
-    index.add(token, static_cast<TokenId>(rank));
-    entries.emplace_back(bytes_to_chars(token), rank);
-  }
-  for (const auto& [rank, token] : ranks) {
-    const std::string_view text = token;
-    for (size_t cut = 1; cut < text.size(); ++cut) {
-      if (index.find(text.substr(0, cut)) < 0 || index.find(text.substr(cut)) < 0) continue;
-      merges.push_back({bytes_to_chars(text.substr(0, cut)), bytes_to_chars(text.substr(cut))});
-    }
-  }
-  return {{"type", "BPE"},
-          {"ignore_merges", true},
-          {"ranks_by_token", true},
-          {"vocab", std::move(vocab)},
-          {"merges", std::move(merges)}};
-}
-
 // "added_tokens_decoder": {"151329": {"content": …, …}, …}.
 Json added_tokens(const Known& known, const Json& config, int64_t first) {
   Json out = Json::array();
@@ -236,19 +211,10 @@ std::unique_ptr<Tokenizer> tokenizer_from_tiktoken(std::string_view text, const 
   const Json added = added_tokens(known, config, ranks.rbegin()->first + 1);
   Json document = {{"version", "1.0"}};
   if (known.nfc) document["normalizer"] = {{"type", "NFC"}};
-  document["pre_tokenizer"] = {{"type", "Sequence"},
-                               {"pretokenizers",
-                                {{{"type", "Split"},
-                                  {"pattern", {{"Regex", known.pattern}}},
-                                  {"behavior", "Isolated"},
-                                  {"invert", false}},
-                                 {{"type", "ByteLevel"},
-                                  {"add_prefix_space", false},
-                                  {"trim_offsets", true},
-                                  {"use_regex", false}}}}};
+  document["pre_tokenizer"] = pattern_then_bytes(known.pattern);
   document["post_processor"] = post_processor(known, added);
   document["decoder"] = {{"type", "ByteLevel"}};
-  document["model"] = bpe_model(ranks);
+  document["model"] = byte_ranks_model(ranks, 0);
   // In the vocabulary, special tokens keep their ids even where these leave gaps.
   auto& vocab = document["model"]["vocab"].get_ref<Json::object_t&>();
   for (const Json& token : added)

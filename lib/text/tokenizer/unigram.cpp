@@ -3,6 +3,7 @@
 // as the `tokenizers` package finds it, ties included.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -19,6 +20,34 @@ namespace {
 constexpr double kUnknownPenalty = 10.0;
 constexpr size_t kMaxTokenBytes = 1 << 12;
 constexpr uint32_t kRoot = 0;
+
+// The decimal number that `score` was read from, as serde_json reads it for `tokenizers`: digits
+// and power of ten are rounded apart, so that the last bit may differ. Ties between paths show it.
+double as_tokenizers_reads(double score) {
+  char text[32];
+  const auto end =
+      std::to_chars(text, text + sizeof text, std::fabs(score), std::chars_format::scientific);
+  uint64_t digits = 0;
+  int exponent = 0, after_point = 0;
+  bool point = false;
+  for (const char* c = text; c != end.ptr; ++c) {
+    if (*c == 'e') {
+      std::from_chars(c + 1 + (c[1] == '+'), end.ptr, exponent);
+      break;
+    }
+    if (*c == '.') point = true;
+    if (*c == '.') continue;
+    digits = digits * 10 + static_cast<uint64_t>(*c - '0');
+    after_point += point;
+  }
+  exponent -= after_point;
+  if (exponent < -300 || exponent > 300) return score;
+  const std::string one = cat("1e", std::abs(exponent));
+  double power = 1;
+  std::from_chars(one.data(), one.data() + one.size(), power);
+  const auto whole = static_cast<double>(digits);
+  return std::copysign(exponent < 0 ? whole / power : whole * power, score);
+}
 
 class Unigram : public TokenModel {
  public:
@@ -85,7 +114,7 @@ void Unigram::read_vocab(const Json& list) {
                    .where = cat(place, "[", scores_.size(), "]"),
                    .expected = "[\"token\", -1.5]"});
     vocab_.add(entry[0].get_ref<const std::string&>(), static_cast<TokenId>(scores_.size()), place);
-    scores_.push_back(entry[1].get<double>());
+    scores_.push_back(as_tokenizers_reads(entry[1].get<double>()));
     least = std::min(least, scores_.back());
   }
   if (scores_.empty()) throw Error({.what = "vocabulary is empty", .where = place});
@@ -119,9 +148,8 @@ void Unigram::build_trie() {
 
 std::vector<Unigram::Place> Unigram::best_paths(std::string_view piece) const {
   std::vector<Place> places(piece.size() + 1);
-  const auto offer = [&](size_t from, size_t to, double score, TokenId id) {
-    Place& place = places[to];
-    if (place.from == SIZE_MAX || score > place.score) place = {score, from, id};
+  const auto wins = [&](size_t to, double score) {
+    return places[to].from == SIZE_MAX || score > places[to].score;
   };
   for (size_t from = 0; from < piece.size();) {
     const double score = places[from].score;
@@ -133,10 +161,12 @@ std::vector<Unigram::Place> Unigram::best_paths(std::string_view piece) const {
       if (node == PackedTable::kAbsent) break;
       const TokenId id = tokens_[node];
       if (id < 0) continue;
-      offer(from, to, scores_[static_cast<size_t>(id)] + score, id);
+      const double offered = scores_[static_cast<size_t>(id)] + score;
+      if (wins(to, offered)) places[to] = {offered, from, id};
       has_first |= to - from == first;
     }
-    if (!has_first) offer(from, from + first, unknown_score_ + score, require_unknown());
+    if (!has_first && wins(from + first, unknown_score_ + score))
+      places[from + first] = {unknown_score_ + score, from, require_unknown()};
     from += first;
   }
   return places;

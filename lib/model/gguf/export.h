@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a model folder to one GGUF file that llama.cpp runs: metadata, vocabulary, chat template and
 // weights as llama.cpp's converter and quantiser write them; the other way round is
-// formats/gguf_import.h.
+// import.h.
 #pragma once
 
 #include <string>
@@ -16,10 +16,10 @@ struct GgufExportOptions {
   std::string licence = {};   // general.license; "" if unknown
 };
 
-// Architectures: llama and mistral (as "llama"), qwen2 and qwen3. Vectors are stored as F32. One
-// tensor is in memory at a time. Throws gradus::Error naming the key or tensor for whatever the
-// GGUF form of the architecture cannot say, for quantised models, and for values that are not
-// finite in the type. `file` appears when it is complete.
+// The families of architecture.h. Vectors are stored as F32. One tensor is in memory at a time.
+// Throws gradus::Error naming the key or tensor for whatever the GGUF form of the architecture
+// cannot say, for quantised models, and for values that are not finite in the type. `file` appears
+// when it is complete.
 void export_gguf(const fs::path& folder, const fs::path& file, const GgufExportOptions& options);
 
 }  // namespace gradus

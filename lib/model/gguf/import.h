@@ -11,8 +11,8 @@ namespace gradus {
 // Writes `gguf` into `folder`, which must exist: config.json, model.safetensors (sharded above 5
 // GiB) in `dtype` ("float32", "bfloat16" or "float16", rounded to nearest even), tokenizer.json,
 // tokenizer_config.json, chat_template.jinja (when the file has one), generation_config.json.
-// Architectures: llama (and mistral as llama), mistral, qwen2, qwen3; the q_proj/k_proj rows that
-// llama.cpp permutes for the first two are put back. Tied embeddings are stored once.
+// The families of architecture.h; rows that llama.cpp reorders are put back. Tied embeddings are
+// stored once.
 // The folder is an AtomicFolder of the caller. Throws gradus::Error naming the key or tensor for
 // what is missing, misshapen, not finite, or has no place in the architecture. Of a split file,
 // `gguf` is the first part.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/formats/gguf_import.h"
+#include "model/gguf/import.h"
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/formats/gguf_config.h"
-#include "model/formats/gguf_tensors.h"
+#include "model/gguf/convert.h"
+#include "model/gguf/describe.h"
 #include "text/tokenizer/gguf_vocab.h"
 
 namespace gradus {
@@ -24,10 +24,10 @@ const Json::array_t& tokens_of(const Json& metadata, const std::string& where) {
 
 void check_vocabulary(const GgufFile& file, const GgufModel& model) {
   const auto tokens = static_cast<int64_t>(tokens_of(file.metadata(), file.path().string()).size());
-  if (tokens <= model.vocab_size) return;
+  if (tokens <= model.config.vocab_size) return;
   throw Error({.what = "the tokenizer does not fit the model",
                .where = file.path().string(),
-               .expected = cat("at most ", model.vocab_size, " tokens"),
+               .expected = cat("at most ", model.config.vocab_size, " tokens"),
                .found = cat(tokens)});
 }
 
@@ -43,7 +43,7 @@ Json tokenizer_config(const GgufFile& file, const GgufModel& model) {
        json_get<bool>(metadata, "tokenizer.ggml.add_bos_token", sentencepiece, where)},
       {"add_eos_token", json_get<bool>(metadata, "tokenizer.ggml.add_eos_token", false, where)},
       {"clean_up_tokenization_spaces", false},
-      {"model_max_length", model.config.at("max_position_embeddings")},
+      {"model_max_length", model.config.max_position_embeddings},
       {"tokenizer_class", "PreTrainedTokenizerFast"}};
   for (const auto& [name, key] :
        {std::pair{"bos", "bos"}, {"eos", "eos"}, {"pad", "padding"}, {"unk", "unknown"}}) {
@@ -64,7 +64,8 @@ void write_chat_template(const GgufFile& file, const fs::path& folder) {
 }
 
 Json generation_config(const GgufFile& file, const GgufModel& model) {
-  return gguf_token_ids(file.metadata(), model.vocab_size, EndTokens::kAll, file.path().string());
+  return gguf_token_ids(file.metadata(), model.config.vocab_size, EndTokens::kAll,
+                        file.path().string());
 }
 
 }  // namespace
@@ -72,17 +73,19 @@ Json generation_config(const GgufFile& file, const GgufModel& model) {
 void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string& dtype) {
   const FloatFormat& format = float_format(dtype);
   const GgufFile file(gguf);
-  GgufModel model = describe_gguf(file);
+  const std::string where = gguf.string();
+  GgufModel model = describe_gguf(file.image(), where);
   check_vocabulary(file, model);
-  const auto tensors = place_gguf_tensors(file, model);
+  const auto places = gguf_places(model.config, *model.architecture, &file.image());
+  const auto tensors = place_gguf_tensors(file.image(), places, where);
 
-  model.config["torch_dtype"] = format.name;
-  write_json(folder / "config.json", model.config);
+  model.document["torch_dtype"] = format.name;
+  write_json(folder / "config.json", model.document);
   write_json(folder / "generation_config.json", generation_config(file, model));
-  write_json(folder / "tokenizer.json", tokenizer_json_from_gguf(file.metadata(), gguf.string()));
+  write_json(folder / "tokenizer.json", tokenizer_json_from_gguf(file.metadata(), where));
   write_json(folder / "tokenizer_config.json", tokenizer_config(file, model));
   write_chat_template(file, folder);
-  stream_safetensors_folder(folder, convert_gguf_tensors(tensors, format, gguf.string()));
+  stream_safetensors_folder(folder, tensors_from_gguf(tensors, format, where));
 }
 
 }  // namespace gradus
