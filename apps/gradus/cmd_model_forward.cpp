@@ -6,6 +6,7 @@
 #include <ATen/ops/stack.h>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "commands.h"
 #include "hub/hub.h"
 #include "model/folder.h"
@@ -60,10 +61,12 @@ std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& 
   std::vector<std::pair<std::string, at::Tensor>> named;
   bool one_length = true;
   for (const IdRow& row : rows) {
+    throw_if_stopped();
     one_length &= row.size() == rows[0].size();
     named.emplace_back(cat("logits.", logits.size()), logits_of(model, row));
     logits.push_back(named.back().second);
   }
+  throw_if_stopped();
   if (!one_length) return named;
   return {{"logits", at::stack(logits).contiguous()}};
 }

@@ -11,7 +11,6 @@
 #include "base/system.h"
 #include "eval/prompts.h"
 #include "eval/speed.h"
-#include "eval/stop.h"
 #include "eval/tasks.h"
 #include "model/folder.h"
 #include "tensor/device.h"

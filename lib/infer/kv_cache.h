@@ -2,8 +2,8 @@
 // Keys and values of running sequences. A slot holds one sequence; all memory is taken at once and
 // nothing is copied or grown while tokens are added. Layout per layer: [slots, Hkv, capacity, Dh],
 // so that a head's keys are one stream for the decode kernel. Latent attention keeps one vector per
-// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim]. Of a model
-// with recurrent layers a slot holds one state in place of keys and values.
+// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim]. Of a
+// model with recurrent layers a slot holds one state in place of keys and values.
 #pragma once
 
 #include <ATen/core/Tensor.h>
