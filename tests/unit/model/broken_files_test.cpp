@@ -352,7 +352,8 @@ std::string with_heads(uint32_t heads) {
                                        {"rope.dimension_count", 2}})
     builder.key("stablelm." + key, value);
   builder.key("stablelm.attention.layer_norm_epsilon", 1e-5f);
-  builder.key("stablelm.use_parallel_residual", 7, std::string(1, '\0'));
+  builder.key("stablelm.use_parallel_residual", 7, std::string(1, '\1'));
+  builder.array("tokenizer.ggml.tokens", 8, 1, Builder::text("a"));
   return builder.stored("token_embd.weight", {8, 8}, 0, std::string(256, 'x'))
       .stored("blk.0.attn_q_norm.weight", {4, 8}, 0, std::string(128, 'x'))
       .build();
