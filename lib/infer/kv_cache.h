@@ -2,8 +2,8 @@
 // Keys and values of running sequences. A slot holds one sequence; all memory is taken at once and
 // nothing is copied or grown while tokens are added. Layout per layer: [slots, Hkv, capacity, Dh],
 // so that a head's keys are one stream for the decode kernel. Latent attention keeps one vector per
-// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim]. Of a model
-// with recurrent layers a slot holds one state in place of keys and values.
+// token in place of all heads' keys and values: [slots, 1, capacity, kv_rank + rope_dim]. Of a
+// model with recurrent layers a slot holds one state in place of keys and values.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -62,6 +62,7 @@ struct CachedSegment {
   int64_t slot = 0;
   int64_t past = 0;
   int64_t count = 0;
+  int64_t length = 0;  // of the sequence as far as it is known, at least past + count
 };
 
 // Attention of one forward pass over a cache: stores the new keys and values, then attends each
@@ -69,6 +70,7 @@ struct CachedSegment {
 class CachedAttention : public Attention {
  public:
   CachedAttention(KvCache& cache, std::vector<CachedSegment> segments);
+  std::vector<SequenceTokens> sequences() const override;
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
   at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,
