@@ -46,9 +46,9 @@ cache of phi3 anew when an answer crosses the original length; Gradus does not.)
 RWKV-4 and RWKV-7 keep a state of fixed size in place of keys and values: long answers cost no more
 memory than short ones, and `model inspect` tells its size. Training begins every document without a
 state. Their recurrences have CPU kernels, forward and backward, for heads of 16, 32, 64 and 128
-(RWKV-7) and channels of any number (RWKV-4); elsewhere they run token by token, which was not yet
-tried on a GPU. RWKV-4's scale of the residual stream for float16 (`rescale_every`) is not applied. The published
-`.pth` files are pickles: take the folders made for transformers.
+(RWKV-7) and any number of channels (RWKV-4); elsewhere they run token by token, which was not yet
+tried on a GPU. RWKV-4's scale of the residual stream for float16 (`rescale_every`) is not applied.
+The published `.pth` files are pickles: take the folders made for transformers.
 TEXT
 } > docs/models.md.tmp
 mv docs/models.md.tmp docs/models.md

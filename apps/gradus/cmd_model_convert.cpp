@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "commands.h"
+#include "hub/hub.h"
 #include "model/gguf/export.h"
 #include "recipe_command.h"
 #include "store/lineage.h"
@@ -27,11 +28,12 @@ std::string name_of(const fs::path& folder) {
 }
 
 int run_convert(const CommandLine& line) {
-  const fs::path folder = line.only("DIR"), out = line.require("--out");
+  const fs::path out = line.require("--out");
   const std::string format = line.get("--format", "gguf");
   if (format != "gguf")
     throw UsageError("format '" + printable(format) + "' is not known", "--format gguf");
   refuse_existing(out);
+  const fs::path folder = resolve_model(line.only("DIR"));
   if (!fs::is_directory(folder))
     throw Error({.what = "is not a model folder", .where = folder.string()});
   const GgufExportOptions options{.type = line.get("--type", "BF16"),

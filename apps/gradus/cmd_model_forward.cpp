@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "commands.h"
 #include "hub/hub.h"
 #include "model/folder.h"
@@ -70,11 +71,13 @@ std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& 
   std::vector<std::pair<std::string, at::Tensor>> named;
   bool one_length = true;
   for (const IdRow& row : rows) {
+    throw_if_stopped();
     one_length &= row.size() == rows[0].size();
     named.emplace_back(cat("logits.", logits.size()), logits_of(model, row));
     logits.push_back(named.back().second);
     check_finite_logits(logits.back(), logits.size() - 1);
   }
+  throw_if_stopped();
   if (!one_length) return named;
   return {{"logits", at::stack(logits).contiguous()}};
 }

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "commands.h"
 #include "hub/hub.h"
 #include "hub/reference.h"
@@ -47,6 +48,8 @@ std::optional<MergeRecipe> recipe_of(const CommandLine& line) {
   for (const char* flag : {"--base", "--adapter", "--out", "--dtype", "--allow-other-base"}) {
     if (line.has(flag) && !line.has("--schema")) return unless_printed(line, recipe_of_flags(line));
   }
+  if (line.positional().size() == 1 && fs::is_directory(line.positional()[0]))
+    throw UsageError("an adapter alone is merged with --out DIR");
   return recipe_or_answer<MergeRecipe>(line, "model merge");
 }
 
@@ -112,7 +115,9 @@ Json merge_adapters(const MergeRecipe& recipe, const fs::path& out, DigestCache&
   set_compute_threads(0);
   Transformer model = load_model(recipe.base, {.dtype = at::kFloat, .device = at::kCPU});
   attach_adapter(model, adapter);
+  throw_if_stopped();
   const MergeCheck check = merge_checked(model, stored);
+  throw_if_stopped();
   save_model(out, model, stored);
   copy_text_files(recipe.base, out);
   log_info("merge", cat("largest difference of a logit: ", check.largest_difference, " of ",

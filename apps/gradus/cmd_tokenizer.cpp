@@ -50,15 +50,17 @@ int run_decode(const CommandLine& line) {
   Json result = Json::array();
   for (const Json& row : read_array(line)) {
     std::vector<TokenId> ids;
-    const auto bad = [&] {
+    const auto bad = [&](const std::string& expected, const Json& found) {
       throw Error({.what = cat("entry ", result.size(), " is not an array of token ids"),
-                   .where = line.get("--file")});
+                   .where = line.get("--file"),
+                   .expected = expected,
+                   .found = printable(found.dump(), 60)});
     };
-    if (!row.is_array()) bad();
+    if (!row.is_array()) bad("an array", row);
     for (const Json& id : row) {
       if (!id.is_number_integer() || id.get<int64_t>() < 0 ||
           id.get<int64_t>() >= tokenizer->vocab_size())
-        bad();
+        bad(cat("ids from 0 to ", tokenizer->vocab_size() - 1), id);
       ids.push_back(id.get<TokenId>());
     }
     result.push_back(tokenizer->decode(ids, special));

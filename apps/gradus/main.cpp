@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus: the command table, the options that all commands share, and the only place where errors
 // become exit codes.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <exception>
@@ -45,18 +46,32 @@ std::vector<Command> command_table() {
           doctor_command()};
 }
 
-std::string overview(const std::vector<Command>& commands) {
-  std::string text =
-      "gradus carries a language model from a general base (L0) over an industry model (L1)\n"
-      "to a small task model (L2).\n\nUsage: gradus <command> [arguments] [key=value "
-      "…]\n\nCommands:\n";
+// The commands whose names begin with `prefix`, one a line.
+std::string listed(const std::vector<Command>& commands, const std::string& prefix) {
+  std::string text;
   for (const Command& command : commands) {
     std::string name = command.name;
+    if (!name.starts_with(prefix)) continue;
     name.resize(std::max<size_t>(name.size() + 1, 20), ' ');
     text += "  " + name + command.summary + "\n";
   }
-  return text +
+  return text;
+}
+
+std::string overview(const std::vector<Command>& commands) {
+  return "gradus carries a language model from a general base (L0) over an industry model (L1)\n"
+         "to a small task model (L2).\n\nUsage: gradus <command> [arguments] [key=value "
+         "…]\n\nCommands:\n" +
+         listed(commands, "") +
          "\n'gradus <command> --help' explains a command. 'gradus --version' prints the version.\n";
+}
+
+// "model --help": the commands of a group; nothing where the words ask for something else.
+std::string group_help(const std::vector<Command>& commands,
+                       const std::vector<std::string>& words) {
+  if (words.size() != 2 || (words[1] != "--help" && words[1] != "-h")) return "";
+  const std::string list = listed(commands, words[0] + " ");
+  return list.empty() ? "" : "Commands:\n" + list;
 }
 
 std::string help_of(const Command& command, const std::vector<Flag>& flags) {
@@ -91,7 +106,12 @@ const Command& find_command(const std::vector<Command>& commands, std::vector<st
   if (!family.empty()) {
     std::string list;
     for (const std::string& member : family) list += (list.empty() ? "" : ", ") + member;
-    throw UsageError("gradus " + words[0] + " needs one of: " + list);
+    if (words.size() < 2 || words[1].starts_with("-"))
+      throw UsageError("gradus " + words[0] + " needs one of: " + list);
+    const std::string near = nearest_name(words[1], family);
+    throw UsageError(
+        "unknown command '" + printable(words[0] + " " + words[1]) + "'",
+        near.empty() ? "one of " + list : "did you mean " + words[0] + " " + near + "?");
   }
   const std::string near = nearest_name(words[0], names);
   throw UsageError("unknown command '" + printable(words[0]) + "'",
@@ -109,12 +129,23 @@ void apply_log_flags(const CommandLine& line) {
 
 int run(std::vector<std::string> words) {
   const std::vector<Command> commands = command_table();
-  if (words.empty() || words[0] == "--help" || words[0] == "help" || words[0] == "-h") {
+  const bool help =
+      !words.empty() && (words[0] == "--help" || words[0] == "help" || words[0] == "-h");
+  if (words.empty() || (help && words.size() == 1)) {
     std::cout << overview(commands);
     return words.empty() ? kExitUsage : kExitOk;
   }
+  if (help) {  // "help model import"
+    std::rotate(words.begin(), words.begin() + 1, words.end());
+    words.back() = "--help";
+  }
   if (words[0] == "--version") {
     std::cout << "gradus " << program_version() << "\n";
+    return kExitOk;
+  }
+  const std::string group = group_help(commands, words);
+  if (!group.empty()) {
+    std::cout << group;
     return kExitOk;
   }
   const Command& command = find_command(commands, words);

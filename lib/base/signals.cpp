@@ -5,6 +5,8 @@
 
 #include <csignal>
 
+#include "base/error.h"
+
 namespace gradus {
 namespace {
 
@@ -29,5 +31,10 @@ void install_signal_handlers() {
 int stop_signal() { return g_signal; }
 void request_stop(int signal_number) { g_signal = signal_number; }
 void clear_stop_request() { g_signal = 0; }
+
+void throw_if_stopped(const char* what) {
+  if (g_signal == 0) return;
+  throw Error({.what = what}, g_signal == SIGTERM ? kExitTerminated : kExitInterrupted);
+}
 
 }  // namespace gradus

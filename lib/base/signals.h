@@ -11,5 +11,8 @@ int stop_signal();
 // Sets the same request from inside the program (tests, servers).
 void request_stop(int signal_number);
 void clear_stop_request();
+// For work that leaves nothing behind: throws gradus::Error saying `what`, with the exit code of
+// the signal, when a stop was asked for.
+void throw_if_stopped(const char* what = "stopped; nothing was written");
 
 }  // namespace gradus

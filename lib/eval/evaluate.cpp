@@ -12,7 +12,6 @@
 #include "data/stop_tokens.h"
 #include "eval/prompts.h"
 #include "eval/speed.h"
-#include "eval/stop.h"
 #include "eval/tasks.h"
 #include "model/folder.h"
 #include "tensor/device.h"

@@ -12,8 +12,8 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "eval/shared_prefix.h"
-#include "eval/stop.h"
 
 namespace gradus {
 namespace {

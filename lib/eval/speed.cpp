@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "base/error.h"
-#include "eval/stop.h"
+#include "base/signals.h"
 #include "infer/pass.h"
 
 namespace gradus {

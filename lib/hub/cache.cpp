@@ -123,7 +123,7 @@ HubLock::HubLock(const fs::path& file) {
       if (errno != EWOULDBLOCK && errno != EINTR)
         throw Error(
             {.what = cat("cannot be locked: ", std::strerror(errno)), .where = file.string()});
-      throw_if_stopped();
+      throw_if_transfer_stopped();
     } catch (...) {
       ::close(descriptor_);
       throw;

@@ -149,10 +149,8 @@ std::string url_origin(const std::string& url) {
   return scheme + "://" + lower(parsed.part(CURLUPART_HOST)) + ":" + parsed.part(CURLUPART_PORT);
 }
 
-void throw_if_stopped() {
-  if (const int signal = stop_signal(); signal != 0)
-    throw Error({.what = "stopped; the next run continues where this one ended"},
-                static_cast<ExitCode>(128 + signal));
+void throw_if_transfer_stopped() {
+  throw_if_stopped("stopped; the next run continues where this one ended");
 }
 
 HttpClient::HttpClient(const HubSettings& settings)
@@ -196,7 +194,7 @@ HttpReply HttpClient::perform(const std::string& url, const HttpGet& request) {
   const CURLcode code = curl_easy_perform(curl);
   curl_slist_free_all(headers);
   if (exchange.error) std::rethrow_exception(exchange.error);
-  throw_if_stopped();
+  throw_if_transfer_stopped();
   exchange.reply.status = exchange.status();
   if (code != CURLE_OK)
     exchange.reply.failure =

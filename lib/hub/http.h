@@ -56,7 +56,7 @@ class HttpClient {
 // "https://host:443"; "" when `url` is not http or https.
 std::string url_origin(const std::string& url);
 
-// Throws gradus::Error, exit code 128 + signal, when a stop was asked for.
-void throw_if_stopped();
+// base/signals.h, of a transfer.
+void throw_if_transfer_stopped();
 
 }  // namespace gradus

@@ -92,7 +92,7 @@ class PartFile {
     if (file_.sha256.empty()) hasher.update(cat("blob ", file_.bytes, '\0'));
     std::string buffer(1 << 20, '\0');
     for (int64_t at = 0; at < file_.bytes;) {
-      throw_if_stopped();
+      throw_if_transfer_stopped();
       const ssize_t got = ::pread(descriptor_, buffer.data(), buffer.size(), at);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) fail("cannot be read");

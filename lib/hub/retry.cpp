@@ -25,7 +25,7 @@ std::optional<int64_t> number(std::string_view text) {
 void wait(milliseconds time, const std::atomic<bool>* cancelled) {
   const auto end = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < end) {
-    throw_if_stopped();
+    throw_if_transfer_stopped();
     if (cancelled && *cancelled) throw TransferCancelled();
     const auto left =
         std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());

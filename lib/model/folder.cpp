@@ -106,6 +106,21 @@ class Reader {
                             "language model (", listed(names_.ignored_prefixes), ")"));
   }
 
+  // A file may repeat the embedding as the output projection where config.json ties them. Where the
+  // two differ transformers does not tie, and nobody can tell which one is meant.
+  void check_tied(const ModelConfig& config) const {
+    const std::string output = config.names.output + ".weight";
+    const std::string embedding = config.names.embedding + ".weight";
+    if (!config.tie_word_embeddings || !contains(output) || !contains(embedding)) return;
+    const StoredTensor &a = files_.at(in_files(output)), &b = files_.at(in_files(embedding));
+    if (a.dtype == b.dtype && a.shape == b.shape && std::ranges::equal(a.bytes, b.bytes)) return;
+    throw Error(
+        {.what = "differs from " + embedding + ", but config.json ties them",
+         .where = place(output),
+         .expected = "the same numbers, or no such tensor",
+         .hint = "\"tie_word_embeddings\": false in config.json if the projection is meant"});
+  }
+
   // config.json decides what is allocated; it must not ask for more than the files can fill.
   void check_size(const ModelConfig& config) const {
     uintmax_t bytes = 0;
@@ -147,18 +162,25 @@ c10::ScalarType compute_dtype(const ModelConfig& config, const LoadOptions& opti
                  .where = "dtype",
                  .expected = "bfloat16 or float32"});
   if (options.dtype) return *options.dtype;
-  const auto old_name = json_get<std::string>(config.source, "torch_dtype", "float32", where);
-  const auto name = json_get<std::string>(config.source, "dtype", old_name, where);
-  if (name != "float32" && name != "bfloat16" && name != "float16")
-    throw Error({.what = "dtype is not supported",
-                 .where = where,
-                 .expected = "float32, bfloat16 or float16",
-                 .found = printable(name)});
-  const c10::ScalarType dtype = dtype_from_name(name);
-  return dtype == at::kHalf ? at::kBFloat16 : dtype;  // the CPU computes in bf16 or fp32
+  const c10::ScalarType dtype = stored_dtype(config, where);
+  if (dtype != at::kHalf) return dtype;
+  log_warning("model", where +
+                           ": float16 weights are rounded to bfloat16 to compute with them; "
+                           "float32 is exact");
+  return at::kBFloat16;
 }
 
 }  // namespace
+
+c10::ScalarType stored_dtype(const ModelConfig& config, const std::string& where) {
+  const auto old_name = json_get<std::string>(config.source, "torch_dtype", "float32", where);
+  const auto name = json_get<std::string>(config.source, "dtype", old_name, where);
+  if (name == "float32" || name == "bfloat16" || name == "float16") return dtype_from_name(name);
+  throw Error({.what = "dtype is not supported",
+               .where = where,
+               .expected = "float32, bfloat16 or float16",
+               .found = printable(name)});
+}
 
 void check_finite(const at::Tensor& tensor, const std::string& where) {
   if (!tensor.is_floating_point() || std::isfinite(at::sum(tensor, at::kDouble).item<double>()))
@@ -187,6 +209,7 @@ Transformer load_model(const fs::path& folder, const LoadOptions& options) {
   const c10::ScalarType dtype = compute_dtype(config, options, where);
   Reader reader(folder, config.names);
   reader.check_size(config);
+  reader.check_tied(config);
   Transformer model(config, dtype, options.device);
   std::optional<QuantizedLoader> quantized;
   if (quantization) quantized.emplace(model, *quantization, access_of(reader));

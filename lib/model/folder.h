@@ -17,6 +17,9 @@ struct LoadOptions {
   c10::Device device = c10::Device(c10::kCPU);
 };
 
+// What config.json says the weights are stored in; the CPU computes with float16 as bfloat16.
+c10::ScalarType stored_dtype(const ModelConfig& config, const std::string& where);
+
 // Reads config.json and the weights. All missing, unexpected and misshapen tensors are reported
 // together; a tensor with NaN or infinity is refused by name. Quantised projections (the
 // compressed-tensors format) stay quantised in memory.

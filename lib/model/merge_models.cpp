@@ -10,7 +10,9 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "model/folder.h"
+#include "model/gguf/differences.h"
 #include "model/merge_tensors.h"
 #include "tensor/device.h"
 
@@ -52,6 +54,14 @@ void check_config(const Part& first, const Part& other) {
                  .expected = printable(first.config.at(key).dump()),
                  .found = printable(value.dump())});
   }
+  // What a key's absence means is known only once both are read.
+  const std::string difference =
+      first_difference(model_config_from_json(other.config, where),
+                       model_config_from_json(first.config, (first.path / "config.json").string()));
+  if (!difference.empty())
+    throw Error({.what = "computes otherwise than " + first.path.string(),
+                 .where = where,
+                 .found = difference});
 }
 
 void check_tensors(const Part& first, const Part& other) {
@@ -154,6 +164,7 @@ void merge_models(const MergeRecipe& recipe, const fs::path& folder) {
          .dtype = dtype,
          .shape = merge.first().files.at(name).shape,
          .bytes = [&, name, dtype]() -> std::span<const std::byte> {
+           throw_if_stopped();
            held = merge.merged(name).to(dtype_from_safetensors(dtype, name));
            held = held.contiguous();
            check_finite(held, name);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "model/folder.h"
 #include "model/quantization_config.h"
 #include "quant/ignore.h"
@@ -75,8 +76,9 @@ void check_whole(const Linear& layer, const QuantizationConfig& config) {
   }
 }
 
+// What is not quantised is written in `stored`.
 Output quantize_tensors(const Transformer& model, const QuantizationConfig& config,
-                        const QuantizeRecipe& recipe) {
+                        const QuantizeRecipe& recipe, c10::ScalarType stored) {
   std::set<std::string> quantised;
   model.for_each_linear([&](const Linear& layer) {
     for (const LinearPart& part : layer.parts) {
@@ -89,18 +91,20 @@ Output quantize_tensors(const Transformer& model, const QuantizationConfig& conf
   const RtnOptions options{
       .bits = config.bits,
       .group_size = config.group_size,
-      .scale_dtype = model.dtype(),
+      .scale_dtype = stored,
       .clip_search = recipe.search_clipping ? ClipSearch::kOn : ClipSearch::kOff};
   Output output;
   Progress progress("quantise", static_cast<int64_t>(quantised.size()), "projections");
   for (const NamedTensor& named : model.named_tensors()) {
-    output.bytes_before += static_cast<int64_t>(named.tensor.nbytes());
+    const c10::ScalarType to = named.is_buffer ? named.tensor.scalar_type() : stored;
+    output.bytes_before += named.tensor.numel() * static_cast<int64_t>(c10::elementSize(to));
     if (!quantised.contains(named.name)) {
-      output.add(named.name, named.tensor);
+      output.add(named.name, named.tensor.to(to));
       continue;
     }
     add_quantized(output, named.name.substr(0, named.name.size() - std::string(".weight").size()),
                   named.rows(), options);
+    throw_if_stopped();
     progress.advance();
   }
   return output;
@@ -131,7 +135,7 @@ void check_groups(const Linear& layer, const QuantizationConfig& config) {
 
 void check_quantize(const QuantizeRecipe& recipe) {
   const std::string where = (fs::path(recipe.model) / "config.json").string();
-  if (read_quantization_config(read_json(where), where)) {
+  if (read_quantization_config(read_model_config(recipe.model).source, where)) {
     throw Error({.what = "the model is quantised already",
                  .where = recipe.model,
                  .hint = "quantise the model that it was made from"});
@@ -148,11 +152,13 @@ Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
   const at::NoGradGuard no_gradients;
   set_compute_threads(static_cast<int>(recipe.threads));
   check_quantize(recipe);
-  const Transformer model = load_model(recipe.model, {});
+  const c10::ScalarType stored = stored_dtype(read_model_config(recipe.model), recipe.model);
+  const Transformer model =
+      load_model(recipe.model, {.dtype = stored == at::kHalf ? at::kFloat : stored});
   const QuantizationConfig config = config_of(recipe, model);
-  const Output output = quantize_tensors(model, config, recipe);
+  const Output output = quantize_tensors(model, config, recipe, stored);
   const int64_t bytes = write_tensors(output, folder);
-  Json json = model_config_to_json(model.config(), dtype_name(model.dtype()));
+  Json json = model_config_to_json(model.config(), dtype_name(stored));
   json["quantization_config"] = quantization_config_to_json(config);
   write_json(folder / "config.json", json);
   return {{"projections", output.projections},

@@ -78,7 +78,7 @@ Lineage read_lineage(const fs::path& folder) {
   if (!has_lineage(folder))
     throw Error({.what = "has no lineage.json",
                  .where = folder.string(),
-                 .hint = "was the model written by gradus? 'gradus model import' adds a lineage"});
+                 .hint = "only what gradus wrote has one"});
   if (fs::file_size(path) > kMaxLineageBytes)
     throw Error({.what = "is too large for a lineage",
                  .where = path.string(),

@@ -232,7 +232,8 @@ bool is_white_space(char32_t c) {
 
 bool is_numeric(char32_t c) {
   if (c < 0x80) return c >= '0' && c <= '9';
-  if (in_categories(c, U_GC_N_MASK) || (c >= 0x11DE0 && c <= 0x11DE9)) return true;  // Unicode 17
+  if (in_categories(c, U_GC_N_MASK)) return true;
+  if ((c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6)) return true;  // Unicode 17
   const AddedRange* added = find_addition(c);
   return added && added->category[0] == 'N';
 }

@@ -69,6 +69,13 @@ def mixed_document(source):
     return "".join(script_document(source, name, 400) for name in names)
 
 
+def formula_documents(count, seed, size=1200):
+    """Documents that do not depend on the repository: every script in turn, and mixed ones."""
+    source, names = random.Random(seed), list(SCRIPTS)
+    return [mixed_document(source) if i % 4 == 3 else script_document(source, names[i % len(names)], size)
+            for i in range(count)]
+
+
 def repository_documents(source):
     """Prose, code, tables and numbers, cut anywhere."""
     texts = []

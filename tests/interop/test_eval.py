@@ -298,11 +298,12 @@ def test_answers_end_at_the_tokens_of_generation_config_too(gradus, evaluated, f
 @torch.no_grad()
 def test_long_prompts_are_one_sequence_where_the_length_counts(gradus, folder, tmp_path):
     """longrope: prompts on both sides of the original length, with a common beginning, in small passes."""
-    model = tiny_models.make("phi3_longrope", tmp_path / "model", seed=3)
+    rope = tiny_models.PHI3_ROPE | {"long_factor": [2.0, 5.0, 12.0, 25.0, 40.0, 64.0]}  # far from the short ones
+    model = tiny_models.make("phi3_longrope", tmp_path / "model", seed=5, rope_parameters=rope)
     for name in ["tokenizer.json", "tokenizer_config.json"]:
         shutil.copy(folder / "model" / name, tmp_path / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
-    rows = [{"prompt": sentence(1, 24) + " " + sentence(i, n), "answer": "x"} for i, n in enumerate([1, 90, 3, 110])]
+    rows = [{"prompt": sentence(1, 24) + " " + sentence(i, n), "answer": "x"} for i, n in enumerate([1, 60, 3, 70, 2, 80, 90, 110])]
     write_lines(tmp_path / "rows.jsonl", rows)
     recipe = {"model": str(tmp_path / "model"), "dtype": "float32", "speed": None, "out": str(tmp_path / "out"), "batch_tokens": 16,
               "tasks": [{"name": "write", "data": str(tmp_path / "rows.jsonl"), "generation": {"prompt": {"answer_key": "answer"}, "max_tokens": 8}}]}

@@ -50,7 +50,7 @@ def ask(gradus):
     return run
 
 
-@pytest.mark.parametrize("family", ["llama", "llama_tied", "qwen3"])
+@pytest.mark.parametrize("family", ["llama", "llama_tied", "qwen3", "falcon_7b", "falcon_40b", "falcon_rw"])
 def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     model = tiny_models.make(family, tmp_path / "m")
     report = ask("inspect", tmp_path / "m")

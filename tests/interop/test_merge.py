@@ -236,7 +236,10 @@ def test_models_that_do_not_go_together_are_refused_by_name(gradus, tmp_path):
     tiny_models.make("llama", tmp_path / "3")
     config = json.loads((tmp_path / "3" / "config.json").read_text())
     (tmp_path / "3" / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
-    for other, words in [("2", "tie_word_embeddings"), ("3", "rms_norm_eps")]:
+    tiny_models.make("llama", tmp_path / "4")
+    config.pop("rope_parameters")  # as older files tell it: no key that both have differs
+    (tmp_path / "4" / "config.json").write_text(json.dumps({**config, "rope_theta": 500000.0}))
+    for other, words in [("2", "tie_word_embeddings"), ("3", "rms_norm_eps"), ("4", "rotary")]:
         recipe = {"models": [{"path": str(tmp_path / "1")}, {"path": str(tmp_path / other)}], "method": "linear", "out": str(tmp_path / "x")}
         (tmp_path / "bad.yaml").write_text(json.dumps(recipe))
         for flags in [[], ["--check"]]:

@@ -126,6 +126,51 @@ def test_bf16_logits_stay_within_the_error_of_bf16(gradus, tmp_path, name):
     assert (actual - exact).norm() <= 1.2 * (theirs - exact).norm() + 1e-6
 
 
+DEFAULTS = {  # keys that a file leaves out, below what it calls its rotary parameters too
+    "mixtral": ["rope_theta"],
+    "deepseek_v3": ["routed_scaling_factor"],
+    "phi3_longrope": ["max_position_embeddings", "original_max_position_embeddings"],
+    "phi3_beyond": ["original_max_position_embeddings"],
+    "smollm3": ["rope_theta"],
+    "stablelm": ["rope_theta"],
+    "granite": ["embedding_multiplier", "attention_multiplier"],
+    "gemma2": ["query_pre_attn_scalar", "final_logit_softcapping", "sliding_window"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_what_a_file_leaves_out_is_what_transformers_assumes(gradus, tmp_path, name):
+    tiny_models.make(name, tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    parts = (config, config.get("rope_parameters") or {})
+    assert all(any(key in part for part in parts) for key in DEFAULTS[name])
+    for part in parts:
+        for key in DEFAULTS[name]:
+            part.pop(key, None)
+    path.write_text(json.dumps(config))
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    ids = random_ids(model.config.vocab_size)
+    with torch.no_grad():
+        expected = model(ids).logits
+    assert expected.abs().mean() > 0.01
+    torch.testing.assert_close(forward(gradus, tmp_path / "model", ids.tolist(), tmp_path), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_tied_model_with_another_output_projection_in_its_file_is_refused(gradus, tmp_path):
+    tiny_models.make("llama_tied", tmp_path / "model")
+    file, ids = tmp_path / "model" / "model.safetensors", random_ids(320).tolist()
+    tensors = safetensors.torch.load_file(file)
+    same = tensors["model.embed_tokens.weight"].clone()
+    safetensors.torch.save_file(tensors | {"lm_head.weight": same}, file)
+    expected = forward(gradus, tmp_path / "model", ids, tmp_path)
+    assert expected.isfinite().all()
+    safetensors.torch.save_file(tensors | {"lm_head.weight": same + 0.1}, file)
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
+    result = gradus("model", "forward", tmp_path / "model", "--ids", tmp_path / "ids.json", "--out", tmp_path / "o.safetensors")
+    assert result.returncode == 1 and "lm_head.weight: differs from model.embed_tokens.weight" in result.stderr
+
+
 def test_names_without_the_prefix_are_read(gradus, tmp_path):
     """The published GPT-2 files leave out "transformer." and hold masks beside the weights."""
     model = tiny_models.make("gpt2", tmp_path / "model")
@@ -152,6 +197,8 @@ def test_names_without_the_prefix_are_read(gradus, tmp_path):
         ("mpt", {"logit_scale": 0.5}),
         ("gemma3_text", {"use_bidirectional_attention": True}),
         ("qwen2", {"partial_rotary_factor": 0.3}),
+        ("llama", {"is_causal": False}),
+        ("llama3_rope", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
     ],
 )
 def test_what_cannot_be_computed_is_refused_by_name(gradus, tmp_path, name, change):

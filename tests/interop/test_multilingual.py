@@ -11,6 +11,7 @@ import pathlib
 
 import pytest
 from multilingual import documents
+from test_tokenizer import NORMALIZERS, PRE_TOKENIZERS, bytes_as_tokens, differing
 
 MEGABYTES = float(os.environ.get("GRADUS_TOKENIZER_MB", "0.3"))
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -69,3 +70,23 @@ def test_small_tokenizers_on_multilingual_text(runner, tmp_path, texts, name):
     document = json.loads((FIXTURES / f"{name}.json").read_text())
     (tmp_path / "tokenizer.json").write_text(json.dumps(document["tokenizer"]))
     compare(runner, tmp_path, texts[:300])
+
+
+STEP = 1 if MEGABYTES >= 20 else 37  # of the code points
+
+
+@pytest.mark.parametrize("name", ["nfc", "nfd", "nfkc", "nfkd", "lowercase", "strip_accents", "nmt", "bert", "digits", "whitespace",
+                                  "punctuation_isolated", "split_isolated", "o200k"])
+def test_every_character(runner, tmp_path, name):
+    points = [c for c in [*range(0x32400), *range(0xE0000, 0xE0200)] if not 0xD800 <= c < 0xE000]
+    points = [chr(c) for i, c in enumerate(points) if i % STEP == 0 or c < 0x3000]
+    inputs = ["b".join(points[i : i + 128]) for i in range(0, len(points), 128)]
+    tokenizer = bytes_as_tokens(prefix=None if name in NORMALIZERS else "#")
+    if name in NORMALIZERS:
+        tokenizer.normalizer = NORMALIZERS[name]
+    else:
+        tokenizer.pre_tokenizer = PRE_TOKENIZERS[name]
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    theirs = [e.ids for e in tokenizer.encode_batch(inputs, add_special_tokens=False)]
+    runner.load(tmp_path)
+    assert differing(runner.encode(inputs), theirs, inputs) == []

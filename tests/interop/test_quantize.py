@@ -69,6 +69,22 @@ def test_the_config_is_one_that_compressed_tensors_accepts(gradus, tmp_path, sch
     assert weights.symmetric and config.ignore == ["lm_head"]
 
 
+@pytest.mark.parametrize("scheme", ["int8", "int4"])
+def test_float16_weights_stay_what_they_are_where_nothing_is_quantised(gradus, tmp_path, scheme):
+    model = tiny_models.make("llama", tmp_path / "model").half()
+    model.save_pretrained(tmp_path / "model")
+    tensors = quantize(gradus, tmp_path / "model", tmp_path / scheme, scheme)
+    compared = 0
+    for name, exact in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != torch.int8:
+            assert tensors[name].dtype == torch.float16 and torch.equal(tensors[name], exact)
+            compared += 1
+    assert compared > 5
+    assert json.loads((tmp_path / scheme / "config.json").read_text())["dtype"] == "float16"
+    error = (dequantised(tensors, "model.layers.0.mlp.up_proj", scheme) - model.model.layers[0].mlp.up_proj.weight.float()).norm()
+    assert error < (0.02 if scheme == "int8" else 0.15) * model.model.layers[0].mlp.up_proj.weight.float().norm()
+
+
 def test_a_model_of_which_nothing_would_be_quantised_is_refused(gradus, tmp_path):
     tiny_models.make("llama", tmp_path / "model")
     names = json.loads((tmp_path / "model" / "config.json").read_text())

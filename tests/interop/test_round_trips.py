@@ -5,10 +5,12 @@ Names and row orders of GGUF files are those of llama.cpp if llama.cpp computes 
 from them; transformers' own reader is a second witness for the families that it knows.
 """
 
+import concurrent.futures
+import functools
 import json
+import types
 
 import llama_cpp
-import peft
 import plain_models
 import pytest
 import safetensors.torch
@@ -91,6 +93,10 @@ REFUSED = {
     "deepseek_v2": "family",
     "deepseek_v2_groups": "family",
     "deepseek_v3": "family",
+    "rwkv": "family",
+    "rwkv_wide": "family",
+    "rwkv7": "family",
+    "rwkv7_no_kernel": "family",
 }
 REFUSED_WITH = {"baichuan2_7b": {"num_hidden_layers": 32}, "baichuan2_13b": {"num_hidden_layers": 40}}
 # llama.cpp heeds no window in these: only up to 8 tokens it computes the same.
@@ -187,30 +193,49 @@ def test_every_small_model_is_in_a_list():
     assert {name.split()[0] for name in GGUF} | REFUSED.keys() == set(tiny_models.ALL)
 
 
+@pytest.fixture(scope="module")
+def trips(request, gradus, tmp_path_factory):
+    """Of each model of the tests that run: there and back, two at a time while others are made."""
+    tests = (test_gguf_is_what_llama_cpp_reads_and_comes_back, test_gguf_is_what_transformers_reads)
+    found = {}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for item in request.session.items:
+            name = item.callspec.params["name"] if item.function in tests else None
+            if name is None or name in found:
+                continue
+            root = tmp_path_factory.mktemp("trip")
+            model = make(name, root / "hf", **GGUF[name])
+            trip = functools.partial(there_and_back, gradus, root)
+            found[name] = types.SimpleNamespace(root=root, config=model.config, logits=logits(model), done=pool.submit(trip))
+        yield found
+
+
+def there_and_back(gradus, root):
+    return back(gradus, convert(gradus, root / "hf", root / "m.gguf"), root / "back")
+
+
 @pytest.mark.parametrize("name", GGUF)
-def test_gguf_is_what_llama_cpp_reads_and_comes_back(gradus, tmp_path, name):
-    model = make(name, tmp_path / "hf", **GGUF[name])
-    expected = logits(model)
-    assert expected.abs().mean() > 0.1
-    file = convert(gradus, tmp_path / "hf", tmp_path / "m.gguf")
-    folder = back(gradus, file, tmp_path / "back")
-    assert_same_tensors(tensors_of(folder), tensors_of(tmp_path / "hf"), plus_one="gemma" in name)
-    assert_same_config(config_of(folder, name), config_of(tmp_path / "hf", name), name)
-    assert_same_logits(folder, expected, name)
+def test_gguf_is_what_llama_cpp_reads_and_comes_back(trips, name):
+    trip = trips[name]
+    assert trip.logits.abs().mean() > 0.1
+    folder, original = trip.done.result(), trip.root / "hf"
+    assert_same_tensors(tensors_of(folder), tensors_of(original), plus_one="gemma" in name)
+    assert_same_config(config_of(folder, name), config_of(original, name), name)
+    assert_same_logits(folder, trip.logits, name)
     length = 8 if name in NO_WINDOW else IDS.shape[1]
-    found, _ = llama_cpp.run(file, IDS[0, :length].tolist())
-    assert is_close(found, expected[0, :length], name)
+    found, _ = llama_cpp.run(trip.root / "m.gguf", IDS[0, :length].tolist())
+    assert is_close(found, trip.logits[0, :length], name)
 
 
 @pytest.mark.parametrize("name", TRANSFORMERS)
-def test_gguf_is_what_transformers_reads(gradus, tmp_path, name):
-    model = make(name, tmp_path / "hf", **GGUF[name])
-    convert(gradus, tmp_path / "hf", tmp_path / "m.gguf")
+def test_gguf_is_what_transformers_reads(trips, name):
+    trip = trips[name]
+    trip.done.result()
     # It reads no more than the sizes of a config, so that it is told the rest.
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
-        tmp_path, gguf_file="m.gguf", config=model.config, dtype=torch.float32
+        trip.root, gguf_file="m.gguf", config=trip.config, dtype=torch.float32
     ).eval()
-    torch.testing.assert_close(logits(theirs), logits(model), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits(theirs), trip.logits, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", REFUSED)

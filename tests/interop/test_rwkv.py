@@ -163,9 +163,10 @@ def test_perplexity_and_choices_are_those_of_plain_passes(gradus, tmp_path, name
         log_probs = expected_logits(model, torch.tensor([(context + continuation)[:-1]]))[0].log_softmax(-1)
         return log_probs[-len(continuation) :].gather(1, torch.tensor(continuation)[:, None]).sum().item()
 
+    begin = json.loads((tmp_path / "model" / "config.json").read_text())["bos_token_id"]
     scored = [line["scores"]["nll"] for line in lines if line["task"] == "ppl"]
     for row, nll in zip(texts.read_text().splitlines(), scored, strict=True):
-        assert nll == pytest.approx(-score([train_models.END], list(json.loads(row)["text"].encode())), rel=1e-4)
+        assert nll == pytest.approx(-score([begin], list(json.loads(row)["text"].encode())), rel=1e-4)
     answers = [line for line in lines if line["task"] == "choose"]
     for question, answer in zip(questions, answers, strict=True):
         prompt = list(question["prompt"].encode())
@@ -207,5 +208,7 @@ def test_inspect_tells_the_state_in_place_of_a_cache(gradus, tmp_path, name):
     numbers = sum(parameter.numel() for _, parameter in model.named_parameters())
     assert report["parameters"]["total"] == numbers
     state = {"rwkv": 3 * 64, "rwkv7": 4 * 16 * 16}[name]  # fp32; and two rows of bf16
+    assert set(report["parameters"]["by_part"]) == {"embedding", "attention", "mlp", "norms", "output"}
+    assert report["kv_cache"] is None
     assert report["state_bytes"] == 3 * (4 * state + 2 * 2 * 64)
 

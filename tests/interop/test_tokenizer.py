@@ -210,7 +210,8 @@ def test_unigram(runner, save, fallback):
     tokenizer = Tokenizer(models.Unigram(list(pieces.items()), unk_id=0, byte_fallback=fallback))
     tokenizer.pre_tokenizer = pre.Metaspace(split=False)
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    check(runner, save(tokenizer), tokenizer, seed=8)
+    folder = save(tokenizer)  # reading the file changes the last bits of some scores
+    check(runner, folder, Tokenizer.from_file(str(folder / "tokenizer.json")), seed=8)
 
 
 DECODERS = {

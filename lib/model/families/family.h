@@ -17,6 +17,8 @@ struct Family {
 };
 
 std::span<const Family> families();
+// The configuration with the keys that its class in transformers would fill in.
+Json with_class_defaults(const Json& config, const std::string& model_type);
 
 // One function per model_type or group; in the files named after the group.
 void read_llama(const ConfigReader& reader, ModelConfig& config);

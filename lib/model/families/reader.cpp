@@ -32,6 +32,7 @@ const std::vector<MathematicalKey>& mathematical_keys() {
       {"final_logit_softcapping", nullptr},
       {"first_k_dense_replace", 0},
       {"head_dim", nullptr},
+      {"is_causal", true},
       {"kv_lora_rank", nullptr},
       {"layer_types", nullptr},
       {"logit_scale", 1.0},

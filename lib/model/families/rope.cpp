@@ -111,8 +111,13 @@ RopeConfig read_rope(const ConfigReader& reader, const ModelConfig& config,
   rope.interleaved = defaults.interleaved;
   rope.dim = rotary_dim(reader, config, reader.number("partial_rotary_factor", defaults.partial));
   rope.original_max_position_embeddings = reader.size("original_max_position_embeddings", 0);
-  reader.accept({"rope_parameters", "rope_scaling"});
-  const bool joined = reader.has("rope_parameters") && reader.at("rope_parameters").is_object();
+  const auto is_object = [&](const char* key) {
+    return reader.has(key) && reader.at(key).is_object() && !reader.at(key).empty();
+  };
+  const bool joined = is_object("rope_parameters");
+  reader.refuse_if(joined && is_object("rope_scaling") &&
+                       reader.at("rope_scaling") != reader.at("rope_parameters"),
+                   "rope_scaling", "what rope_parameters says, or one of the two");
   const char* key = joined ? "rope_parameters" : "rope_scaling";
   if (reader.has(key)) rope = read_rope_parameters(reader.inside(key), config, rope);
   if (defaults.share == RotatedShare::kWhole && rope.dim != config.head_dim)

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/float16.h"
 #include "base/parallel.h"
+#include "base/signals.h"
 #include "model/formats/gguf_quantize.h"
 
 namespace gradus {
@@ -102,6 +103,7 @@ bool write_vector(const PlacedTensor::Part& part, const FloatFormat& format, std
 
 void convert(const PlacedTensor& placed, const FloatFormat& format, const std::string& where,
              Buffer& buffer) {
+  throw_if_stopped();
   buffer.resize(static_cast<size_t>(elements_of(placed.shape) * format.bytes));
   for (const PlacedTensor::Part& part : placed.parts) {
     const int64_t width = part.place->width;
@@ -170,6 +172,7 @@ void convert(const GgufTensorJob& job, Buffer& buffer) {
   const auto& shape = job.place->shape;
   const int64_t columns = shape.back(), rows = elements_of(shape) / columns;
   const int64_t row_bytes = gguf_row_bytes(job.type, columns);
+  throw_if_stopped();
   buffer.resize(static_cast<size_t>(rows * row_bytes));
   std::atomic<bool> good = true;
   parallel_for(rows, std::max<int64_t>(1, kGrainElements / columns),

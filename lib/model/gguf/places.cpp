@@ -168,6 +168,7 @@ class Builder {
       return;
     }
     GgufPlace& place = add(gguf + ".weight", {heads, Dh}, Dh);
+    if (!holds(place)) return;
     for (int64_t head = 0; head < heads; ++head)
       place.slices.push_back(
           {.hf = cat(hf_prefix_, hf, head, ".weight"), .hf_shape = {Dh}, .begin = head, .rows = 1});
@@ -191,11 +192,16 @@ class Builder {
     linear("ffn_down", c_.names.down, D, F, c_.mlp_bias);
   }
 
+  // Whether the image, if there is one, has the tensor in this shape.
+  bool holds(const GgufPlace& place) const {
+    const GgufTensor* tensor = find(image_, place.gguf);
+    return !image_ || (tensor && tensor->shape == place.shape);
+  }
+
   void stack(const std::string& gguf, const std::string& leaf, int64_t N, int64_t K) {
     const int64_t E = c_.moe.experts;
     GgufPlace& place = add(gguf + ".weight", {E, N, K}, K);
-    const GgufTensor* tensor = find(image_, place.gguf);
-    if (image_ && (!tensor || tensor->shape != place.shape)) return;
+    if (!holds(place)) return;
     for (int64_t e = 0; e < E; ++e)
       place.slices.push_back({.hf = cat(hf_prefix_, c_.names.experts, e, ".", leaf, ".weight"),
                               .hf_shape = {N, K},

@@ -37,8 +37,8 @@ struct GgufPlace {
 };
 
 // All tensors of a model but those that scale its rotary embedding, in the order of llama.cpp's
-// converter. Stacks of experts that `image` lacks have no slices, so that false counts cost
-// nothing; nullptr: all have them.
+// converter. Stacks of experts and of norms that `image` lacks have no slices, so that false counts
+// cost nothing; nullptr: all have them.
 std::vector<GgufPlace> gguf_places(const ModelConfig& config, const GgufArchitecture& architecture,
                                    const GgufImage* image);
 

@@ -100,9 +100,24 @@ void compare_tensors(const ModelContents& a, const ModelContents& b, ModelDiffer
                    [](const auto& x, const auto& y) { return x.name < y.name; });
 }
 
+// Versions of transformers spell the same in several ways; this is the newest.
+std::string newest_name(const std::string& key) {
+  if (key == "torch_dtype") return "dtype";
+  for (const std::string part : {"rope_scaling.", "rope_parameters."}) {
+    if (!key.starts_with(part)) continue;
+    const std::string name = key.substr(part.size());
+    if (name == "rope_theta" || name == "partial_rotary_factor") return name;
+    return "rope_parameters." + (name == "type" ? "rope_type" : name);
+  }
+  return key;
+}
+
+// Null means what absence means.
 void flatten(const Json& value, const std::string& key, std::map<std::string, Json>& flat) {
   if (!value.is_object() || value.empty()) {
-    flat[key] = value;
+    const std::string name = newest_name(key);
+    const bool usual = name == "rope_parameters.rope_type" && value == "default";
+    if (!value.is_null() && !usual) flat[name] = value;
     return;
   }
   for (const auto& [name, member] : value.items())

@@ -48,7 +48,12 @@ int64_t token_bytes(const Json& config) {
     return 2 * (latent + first_number(config, {"qk_rope_head_dim"}));
   int64_t kv_heads =
       first_number(config, {"num_key_value_heads", "num_kv_heads", "multi_query_group_num"});
-  if (kv_heads == 0) kv_heads = config.value("multi_query", Json(false)) == Json(true) ? 1 : heads;
+  // Falcon 7B names heads that its one shared key/value head stands for.
+  const bool shared = config.value("multi_query", Json(false)) == Json(true);
+  const bool grouped = config.value("new_decoder_architecture", Json(false)) == Json(true) ||
+                       config.contains("multi_query_group_num");
+  if (shared && !grouped) kv_heads = 1;
+  if (kv_heads == 0) kv_heads = heads;
   int64_t head_dim = first_number(config, {"head_dim", "kv_channels"});
   if (head_dim == 0) head_dim = hidden / heads;
   return 2 * 2 * kv_heads * head_dim;

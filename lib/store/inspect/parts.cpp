@@ -56,7 +56,7 @@ std::string part_of(const std::string& tensor) {
       "embed_tokens", "word_embedding", "wte.",      "wpe.",
       "embed_in",     "token_embd",     "tok_embed", "embeddings."};
   static constexpr std::array<const char*, 3> kExperts = {"experts.", "_exps", "_shexp"};
-  static constexpr std::array<const char*, 6> kMlp = {"mlp",  "feed_forward", "ffn_",
+  static constexpr std::array<const char*, 7> kMlp = {"mlp",  "feed_forward", "ffn_", ".ffn.",
                                                       ".w1.", "fc1",          "fc2"};
   static constexpr std::array<const char*, 4> kAttention = {"attn", "attention", "self_att",
                                                             ".att."};
@@ -64,7 +64,7 @@ std::string part_of(const std::string& tensor) {
   if (contains(name, "lora_")) return "adapter";
   if (contains_any(name, kQuantisation) || contains(name, "quant_map")) return "quantisation";
   if (contains(name, "norm") || contains(name, "ln_") || contains(name, "layernorm") ||
-      contains(name, ".ln1.") || contains(name, ".ln2."))
+      contains(name, ".ln1.") || contains(name, ".ln2.") || contains(name, "pre_ln"))
     return "norms";
   if (name.starts_with("lm_head") || name.starts_with("output.") || contains(name, "embed_out") ||
       name.starts_with("head.") || contains(name, "output_layer"))

@@ -161,6 +161,7 @@ Value method_partition(const Text& self, Arguments& arguments) {
   } else {
     parts.insert(side == Side::kLeft ? parts.end() : parts.begin(), 2, Text());
   }
+  for (Text& part : parts) part.markup = self.markup;
   return Value::tuple(list_of(std::move(parts)).items());
 }
 

@@ -22,6 +22,7 @@ ByteSpan AlignedText::source(size_t begin, size_t end) const {
 AlignedText AlignedText::slice(size_t begin, size_t end) const {
   AlignedText part(view_, offset_, tracking_);
   part.edited_ = edited_;
+  part.starts_late_ = starts_late_;
   if (!edited_) {
     part.view_ = view_.substr(begin, end - begin);
     part.offset_ += begin;
@@ -36,6 +37,7 @@ TextEditor::TextEditor(const AlignedText& from) : from_(from) {
   to_.edited_ = true;
   to_.offset_ = from.offset_;
   to_.tracking_ = from.tracking_;
+  to_.starts_late_ = from.starts_late_;
   to_.storage_.reserve(from.size() + from.size() / 8);
 }
 

@@ -33,6 +33,10 @@ class AlignedText {
   // The bytes of the input that bytes [begin, end) came from, extended to whole characters; with
   // tracking off only the start of an unedited text is known.
   ByteSpan source(size_t begin, size_t end) const;
+  // Whether the first characters of the input were replaced by text that `tokenizers` takes to come
+  // from the last one of them.
+  bool starts_late() const { return starts_late_; }
+  void start_late() { starts_late_ = true; }
   AlignedText slice(size_t begin, size_t end) const;
 
  private:
@@ -42,7 +46,7 @@ class AlignedText {
   std::vector<SourceSpan> spans_;  // one per byte of storage_
   size_t offset_ = 0;
   Tracking tracking_ = Tracking::kOff;
-  bool edited_ = false;
+  bool edited_ = false, starts_late_ = false;
 };
 
 // Writes a changed copy of a text from left to right.

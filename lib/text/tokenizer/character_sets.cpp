@@ -77,6 +77,14 @@ bool compiles(const std::string& pattern) {
   return compiled != nullptr;
 }
 
+// Everything that leaves ink, and a space.
+std::string graph_items() {
+  std::string out;
+  for (const char* category : {"L", "M", "N", "P", "S", "Cf", "Co"})
+    out += category_items(category);
+  return out;
+}
+
 }  // namespace
 
 // Bracket items of the POSIX classes and properties that are not plain general categories.
@@ -95,13 +103,10 @@ std::optional<std::string> named_items(const std::string& plain) {
       {"xdigit", "0-9A-Fa-f"},
       {"blank", "\\p{Zs}\\t"},
       {"cntrl", "\\p{Cc}"},
+      {"graph", graph_items()},
+      {"print", graph_items() + category_items("Zs")},
       {"ascii", "\\x00-\\x7F"},
       {"any", "\\x{0}-\\x{10FFFF}"},
-      {"letter", category_items("L")},
-      {"mark", category_items("M")},
-      {"number", category_items("N")},
-      {"punctuation", category_items("P")},
-      {"symbol", category_items("S")},
   };
   const auto found = kNames.find(plain);
   if (found == kNames.end()) return std::nullopt;
@@ -109,6 +114,50 @@ std::optional<std::string> named_items(const std::string& plain) {
 }
 
 namespace {
+
+// The long names of the general categories.
+std::string short_name(const std::string& plain) {
+  static const std::map<std::string_view, std::string_view> kNames = {
+      {"casedletter", "lc"},
+      {"closepunctuation", "pe"},
+      {"connectorpunctuation", "pc"},
+      {"control", "cc"},
+      {"currencysymbol", "sc"},
+      {"dashpunctuation", "pd"},
+      {"decimalnumber", "nd"},
+      {"enclosingmark", "me"},
+      {"finalpunctuation", "pf"},
+      {"format", "cf"},
+      {"initialpunctuation", "pi"},
+      {"letter", "l"},
+      {"letternumber", "nl"},
+      {"lineseparator", "zl"},
+      {"lowercaseletter", "ll"},
+      {"mark", "m"},
+      {"mathsymbol", "sm"},
+      {"modifierletter", "lm"},
+      {"modifiersymbol", "sk"},
+      {"nonspacingmark", "mn"},
+      {"number", "n"},
+      {"openpunctuation", "ps"},
+      {"other", "c"},
+      {"otherletter", "lo"},
+      {"othernumber", "no"},
+      {"otherpunctuation", "po"},
+      {"othersymbol", "so"},
+      {"paragraphseparator", "zp"},
+      {"privateuse", "co"},
+      {"punctuation", "p"},
+      {"separator", "z"},
+      {"spaceseparator", "zs"},
+      {"spacingmark", "mc"},
+      {"symbol", "s"},
+      {"titlecaseletter", "lt"},
+      {"unassigned", "cn"},
+      {"uppercaseletter", "lu"}};
+  const auto found = kNames.find(plain);
+  return found == kNames.end() ? plain : std::string(found->second);
+}
 
 bool is_category(const std::string& plain) {
   static const std::string_view kCategories =
@@ -128,7 +177,8 @@ std::string script_items(const std::string& name, const std::string& plain) {
 
 // `\p{name}` as bracket items. PCRE2 reads a script's name as its extensions, so sc: is written.
 std::string property_items(const std::string& name) {
-  std::string plain = plain_name(name);
+  std::string plain = short_name(plain_name(name));
+  if (plain == "lc") return category_items("Lu") + category_items("Ll") + category_items("Lt");
   if (is_category(plain)) {
     plain[0] = static_cast<char>(plain[0] - 32);
     return plain[0] == 'C' ? "\\p{" + plain + "}" : category_items(plain);

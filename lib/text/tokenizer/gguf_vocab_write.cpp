@@ -357,6 +357,9 @@ void fill_added(const Source& source, GgufVocabulary& out) {
 GgufVocabulary vocabulary_of_pieces(Source source, const SentencePieceModel& model,
                                     int64_t vocab_size) {
   if (!model.bpe) refuse(source, "only BPE models can be", "another kind of SentencePiece model");
+  if (std::none_of(model.pieces.begin(), model.pieces.end(),
+                   [](const auto& piece) { return piece.type == kBytePiece; }))
+    refuse(source, "it has no tokens for bytes, which llama.cpp needs", "none");
   if (model.replaces_text || model.removes_spaces)
     refuse(source, "it changes texts as llama.cpp does not",
            model.replaces_text ? "a map of letters" : "runs of spaces become one");

@@ -106,6 +106,9 @@ Normalizer make_replace(const Json& component, const std::string& where, int) {
   return [matcher, content](AlignedText& text) {
     std::vector<Match> matches;
     matcher(text.view(), matches);
+    if (!matches.empty() && matches[0].matched && matches[0].end > 0 && !content.empty() &&
+        decode_utf8(text.view(), 0).bytes < matches[0].end)
+      text.start_late();
     TextEditor editor(text);
     for (const Match& match : matches) {
       if (match.matched)
@@ -185,9 +188,13 @@ Normalizer make_bert(const Json& component, const std::string& where, int) {
 void apply_map(AlignedText& text, const CharacterMap& map) {
   const std::string_view view = text.view();
   TextEditor editor(text);
+  // What is left out at the start counts to the first character that is not.
+  const auto put_text = [&](std::string_view part, size_t begin, size_t end) {
+    editor.put(part, editor.size() == 0 ? 0 : begin, end);
+  };
   const auto put = [&](size_t begin, size_t end) {
     const auto found = map.find(view.substr(begin, end - begin));
-    if (found) editor.put(*found, begin, end);
+    if (found) put_text(*found, begin, end);
     return found.has_value();
   };
   for (size_t at = 0; at < view.size();) {
@@ -198,7 +205,7 @@ void apply_map(AlignedText& text, const CharacterMap& map) {
     }
     for (size_t next = at; at < end; at = next) {
       next += decode_utf8(view, at).bytes;
-      if (!put(at, next)) editor.keep(at, next);
+      if (!put(at, next)) put_text(view.substr(at, next - at), at, next);
     }
   }
   text = editor.finish();

@@ -174,10 +174,12 @@ class Translator {
         negated = !negated;
         name.erase(0, 1);
       }
-      items = property_items(name);
+      items = !in_class && is_word(name) ? bare_word_items() : property_items(name);
     }
     return negated ? negative_set(items) : positive_set(items);
   }
+
+  static bool is_word(const std::string& name) { return name == "word" || name == "Word"; }
 
   static std::string escape_items(char kind, bool in_class) {
     if (kind == 's' || kind == 'S') return "\\p{White_Space}";
@@ -316,7 +318,8 @@ class Translator {
     }
     const uint32_t low = class_character();
     set.items += code_point(low);
-    const bool range = peek() == '-' && peek(1) != ']' && peek(1) != '[' && at_ + 1 < in_.size();
+    const bool range = peek() == '-' && peek(1) != ']' && peek(1) != '[' && at_ + 1 < in_.size() &&
+                       !(peek(1) == '&' && peek(2) == '&');
     if (!range ||
         (peek(1) == '\\' && std::string_view("sSwWdDhHpP").find(peek(2)) != std::string_view::npos))
       return;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer/post_processor.h"
 
+#include <algorithm>
+
 #include "text/tokenizer/component.h"
 
 namespace gradus {
@@ -87,7 +89,11 @@ PostProcessor make_template(const Json& component, const std::string& where, int
   check_single(single, where);
   const Template pair =
       component.contains("pair") ? read_template(component, "pair", where) : Template();
-  return [single, pair, where](std::vector<Encoding>& parts) {
+  const auto texts = std::count_if(pair.begin(), pair.end(),
+                                   [](const TemplatePiece& piece) { return piece.part >= 0; });
+  return [single, pair, texts, where](std::vector<Encoding>& parts) {
+    if (parts.size() == 2 && texts > 2)
+      throw Error({.what = "template for two texts repeats one", .where = where});
     if (parts.empty() || parts.size() > 2)
       throw Error({.what = "a template cannot follow one that made several parts",
                    .where = where,

@@ -205,7 +205,8 @@ bool wants_prefix(const Pieces& pieces, const PieceRange& piece, Prepend scheme,
   if (scheme == Prepend::kNever) return false;
   const std::string_view text = pieces.text.view().substr(piece.begin, piece.end - piece.begin);
   if (text[0] == ' ' || text.starts_with(mark)) return false;
-  return scheme == Prepend::kAlways || pieces.text.source(piece.begin, piece.end).begin == 0;
+  if (scheme == Prepend::kAlways) return true;
+  return pieces.text.source(piece.begin, piece.end).begin == 0 && !pieces.text.starts_late();
 }
 
 void write_spaces_as(Pieces& pieces, const std::string& mark, Prepend scheme) {

@@ -75,10 +75,9 @@ Json added_tokens(const SentencePieceModel& facts, const TokenizerFolder& folder
       static_cast<int64_t>(facts.pieces.size()));
   std::unordered_set<std::string> seen = contents_of(added);
   for (size_t id = 0; id < facts.pieces.size(); ++id) {
-    const auto& [text, type] = facts.pieces[id];
+    const auto& [content, score, type] = facts.pieces[id];
     const bool control = type == kControlPiece;
     if (!control && type != kUserDefinedPiece) continue;
-    const std::string content(text);
     if (!seen.insert(content).second) continue;
     added.push_back(added_token_entry(content, static_cast<int64_t>(id), control));
     added.back()["normalized"] = false;

@@ -79,6 +79,24 @@ TEST_CASE("the tokenizer's digest does not depend on the chat template") {
   CHECK(tokenizer_digest(b.path(), digests) != digest);
 }
 
+TEST_CASE("every file that a tokenizer is read from is in its digest") {
+  for (const char* name : {"qwen.tiktoken", "rwkv_vocab_v20230424.txt", "tekken.json", "vocab.txt",
+                           "tiktoken.model", "merges.txt"}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    DigestCache digests;
+    CHECK(tokenizer_digest(folder.path(), digests).empty());
+    write_file_atomic(folder / name, "a");
+    const std::string first = tokenizer_digest(folder.path(), digests);
+    CHECK(first.size() == 64);
+    write_file_atomic(folder / "tokenizer_config.json", R"({"add_bos_token": true})");
+    const std::string configured = tokenizer_digest(folder.path(), digests);
+    CHECK(configured != first);
+    write_file_atomic(folder / name, "ab");
+    CHECK(tokenizer_digest(folder.path(), digests) != configured);
+  }
+}
+
 TEST_CASE("a tokenizer with more tokens than the model is refused") {
   const ToyTokenizer tokenizer;
   CHECK_NOTHROW(check_tokenizer_fits(tokenizer, tokenizer.vocab_size(), "here"));

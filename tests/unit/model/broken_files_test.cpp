@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <functional>
+#include <map>
 
 #include "base/error.h"
 #include "base/temporary_folder.h"
@@ -353,6 +354,29 @@ std::string arrays_in_arrays(size_t depth) {
   return array(9, 1, items);
 }
 
+// A norm for each head, of which there are not so many.
+std::string with_heads(uint32_t heads) {
+  Builder builder;
+  builder.key("general.architecture", std::string("stablelm"));
+  for (const auto& [key, value] :
+       std::map<std::string, uint32_t>{{"block_count", 1},
+                                       {"context_length", 8},
+                                       {"embedding_length", 4 * heads},
+                                       {"feed_forward_length", 8},
+                                       {"attention.head_count", heads},
+                                       {"attention.head_count_kv", heads},
+                                       {"attention.key_length", 4},
+                                       {"attention.value_length", 4},
+                                       {"rope.dimension_count", 2}})
+    builder.key("stablelm." + key, value);
+  builder.key("stablelm.attention.layer_norm_epsilon", 1e-5f);
+  builder.key("stablelm.use_parallel_residual", 7, std::string(1, '\1'));
+  builder.array("tokenizer.ggml.tokens", 8, 1, Builder::text("a"));
+  return builder.stored("token_embd.weight", {8, 8}, 0, std::string(256, 'x'))
+      .stored("blk.0.attn_q_norm.weight", {4, 8}, 0, std::string(128, 'x'))
+      .build();
+}
+
 std::string with_layers(uint32_t layers) {
   return llama(layers).stored("token_embd.weight", {8, 8}, 0, std::string(256, 'x')).build();
 }
@@ -389,6 +413,7 @@ const std::vector<Case> kGguf{
     gguf("alignment of 2^31", "alignment", llama().key("general.alignment", 1u << 31).build()),
     gguf("as many layers as a number can say", "block_count", with_layers(~0u)),
     gguf("more layers than tensors", "block_count", with_layers(100'000)),
+    gguf("a million heads with a norm each", "do not fit", with_heads(1 << 20)),
     gguf("a part of 65535", "part",
          llama().key("split.count", 2, Builder::number(uint16_t{65535})).build()),
     gguf("an architecture of a megabyte", "architecture",

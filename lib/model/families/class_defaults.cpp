@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What transformers' configuration classes assume of a key that a file leaves out, where that is
+// not what the families' readers assume.
+#include <array>
+#include <utility>
+
+#include "model/families/family.h"
+
+namespace gradus {
+namespace {
+
+Json default_of(const std::string& model_type) {
+  static const Json kDefaults = {
+      {"deepseek_v3", {{"max_position_embeddings", 4096}, {"routed_scaling_factor", 2.5}}},
+      {"gemma", {{"max_position_embeddings", 8192}}},
+      {"gemma2", {{"max_position_embeddings", 8192}, {"sliding_window", 4096}}},
+      {"gemma3_text", {{"max_position_embeddings", 131072}, {"sliding_window", 4096}}},
+      {"glm", {{"max_position_embeddings", 131072}, {"num_key_value_heads", 2}}},
+      {"glm4", {{"max_position_embeddings", 131072}, {"num_key_value_heads", 2}}},
+      {"mistral",
+       {{"max_position_embeddings", 131072}, {"num_key_value_heads", 8}, {"sliding_window", 4096}}},
+      {"mixtral",
+       {{"max_position_embeddings", 131072}, {"num_key_value_heads", 8}, {"rope_theta", 1e6}}},
+      {"phi3", {{"max_position_embeddings", 4096}, {"original_max_position_embeddings", 4096}}},
+      {"qwen2", {{"max_position_embeddings", 32768}, {"num_key_value_heads", 32}}},
+      {"qwen2_moe", {{"max_position_embeddings", 32768}, {"num_key_value_heads", 16}}},
+      {"qwen3",
+       {{"head_dim", 128}, {"max_position_embeddings", 32768}, {"num_key_value_heads", 32}}},
+      {"qwen3_moe", {{"max_position_embeddings", 32768}, {"num_key_value_heads", 4}}},
+      {"smollm3",
+       {{"max_position_embeddings", 32768},
+        {"num_key_value_heads", 4},
+        {"tie_word_embeddings", true}}},
+      {"stablelm", {{"max_position_embeddings", 4096}}},
+      {"starcoder2", {{"max_position_embeddings", 4096}, {"num_key_value_heads", 2}}},
+  };
+  return kDefaults.value(model_type, Json::object());
+}
+
+}  // namespace
+
+Json with_class_defaults(const Json& config, const std::string& model_type) {
+  Json complete = default_of(model_type);
+  complete.update(config);
+  return complete;
+}
+
+}  // namespace gradus
