@@ -177,8 +177,7 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
   config.source = json;
   config.model_type = json_get<std::string>(json, "model_type", where);
   const Family& family = family_of(config.model_type, where);
-  const Json complete = with_class_defaults(json, config.model_type);
-  const ConfigReader reader(complete, where);
+  const ConfigReader reader(json, where, class_defaults(config.model_type));
   family.read(reader, config);
   config.tie_word_embeddings = reader.flag("tie_word_embeddings", config.tie_word_embeddings);
   if (config.attention_scale == 0)

@@ -50,7 +50,7 @@ inline std::vector<Json> family_configs() {
       usual_config("mistral", window),
       usual_config("qwen2", {{"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}}),
       usual_config("qwen3", {{"head_dim", 16}}),
-      usual_config("mixtral", {{"num_local_experts", 4}}),
+      usual_config("mixtral", {{"num_local_experts", 4}, {"rope_theta", 10000.0}}),
       usual_config("qwen2_moe", {{"num_experts", 5},
                                  {"num_experts_per_tok", 2},
                                  {"moe_intermediate_size", 24},

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What transformers' configuration classes assume of a key that a file leaves out, where that is
-// not what the families' readers assume.
-#include <array>
-#include <utility>
-
 #include "model/families/family.h"
 
 namespace gradus {
-namespace {
 
-Json default_of(const std::string& model_type) {
+Json class_defaults(const std::string& model_type) {
   static const Json kDefaults = {
       {"deepseek_v3", {{"max_position_embeddings", 4096}, {"routed_scaling_factor", 2.5}}},
       {"gemma", {{"max_position_embeddings", 8192}}},
@@ -35,14 +29,6 @@ Json default_of(const std::string& model_type) {
       {"starcoder2", {{"max_position_embeddings", 4096}, {"num_key_value_heads", 2}}},
   };
   return kDefaults.value(model_type, Json::object());
-}
-
-}  // namespace
-
-Json with_class_defaults(const Json& config, const std::string& model_type) {
-  Json complete = default_of(model_type);
-  complete.update(config);
-  return complete;
 }
 
 }  // namespace gradus

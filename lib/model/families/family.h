@@ -17,8 +17,9 @@ struct Family {
 };
 
 std::span<const Family> families();
-// The configuration with the keys that its class in transformers would fill in.
-Json with_class_defaults(const Json& config, const std::string& model_type);
+// What transformers' configuration class assumes of keys that a file leaves out, where that is not
+// what the family's function assumes.
+Json class_defaults(const std::string& model_type);
 
 // One function per model_type or group; in the files named after the group.
 void read_llama(const ConfigReader& reader, ModelConfig& config);

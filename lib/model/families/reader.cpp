@@ -93,17 +93,17 @@ constexpr std::array<std::pair<const char*, Activation>, 11> kActivations{{
 
 bool ConfigReader::has(const std::string& key) const {
   seen_.insert(key);
-  return json_.contains(key) && !json_.at(key).is_null();
+  return holder(key).contains(key) && !holder(key).at(key).is_null();
 }
 
 int64_t ConfigReader::bounded(const std::string& key, int64_t most) const {
   seen_.insert(key);
-  const auto value = json_get<int64_t>(json_, key, where_);
+  const auto value = json_get<int64_t>(holder(key), key, where_);
   if (value >= 1 && value <= most) return value;
   throw Error({.what = "key '" + key + "' is out of range",
                .where = where_,
                .expected = cat("1 to ", most),
-               .found = json_.at(key).dump()});
+               .found = holder(key).at(key).dump()});
 }
 
 int64_t ConfigReader::size(const std::string& key) const { return bounded(key, kMaxSize); }
@@ -116,22 +116,22 @@ int64_t ConfigReader::size(const std::string& key, int64_t fallback) const {
 
 double ConfigReader::number(const std::string& key, double fallback) const {
   seen_.insert(key);
-  return json_get<double>(json_, key, fallback, where_);
+  return json_get<double>(holder(key), key, fallback, where_);
 }
 
 bool ConfigReader::flag(const std::string& key, bool fallback) const {
   seen_.insert(key);
-  return json_get<bool>(json_, key, fallback, where_);
+  return json_get<bool>(holder(key), key, fallback, where_);
 }
 
 std::string ConfigReader::text(const std::string& key, const std::string& fallback) const {
   seen_.insert(key);
-  return json_get<std::string>(json_, key, fallback, where_);
+  return json_get<std::string>(holder(key), key, fallback, where_);
 }
 
 const Json& ConfigReader::at(const std::string& key) const {
   seen_.insert(key);
-  return json_.at(key);
+  return holder(key).at(key);
 }
 
 Activation ConfigReader::activation(const std::string& key, const std::string& fallback) const {
@@ -146,7 +146,7 @@ Activation ConfigReader::activation(const std::string& key, const std::string& f
 
 std::vector<int64_t> ConfigReader::integers(const std::string& key) const {
   if (!has(key)) return {};
-  const Json& value = json_.at(key);
+  const Json& value = at(key);
   std::vector<int64_t> list;
   for (const Json& item : value.is_array() ? value : Json::array({value})) {
     if (!item.is_number_integer())

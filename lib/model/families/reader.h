@@ -14,7 +14,9 @@ namespace gradus {
 
 class ConfigReader {
  public:
-  ConfigReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
+  // `defaults`: values of keys that the file leaves out.
+  ConfigReader(const Json& json, std::string where, Json defaults = Json::object())
+      : json_(json), defaults_(std::move(defaults)), where_(std::move(where)) {}
 
   // Present and not null. Counts as looked at, like every read below.
   bool has(const std::string& key) const;
@@ -48,8 +50,12 @@ class ConfigReader {
 
  private:
   int64_t bounded(const std::string& key, int64_t most) const;
+  const Json& holder(const std::string& key) const {
+    return json_.contains(key) ? json_ : defaults_;
+  }
 
   const Json& json_;
+  Json defaults_;
   std::string where_;
   mutable std::set<std::string> seen_;
 };
