@@ -37,9 +37,11 @@ The trained folder is read by transformers where it knows the family. Cached dec
 recomputation are compared with the plain pass (`tests/unit/infer/families_test.cpp`).
 
 A `model_type` that is not in the table, and a key of `config.json` that would change the mathematics
-and that the family does not know, are refused by name. Two things depend on a sequence's length: the
-rotary scalings `dynamic` and `longrope` take the frequencies of the length reached so far, as
-transformers does; keys that are cached keep the frequencies that they were made with.
+and that the family does not know, are refused by name. The rotary scalings `dynamic` and `longrope`
+depend on a sequence's length: all of a prompt takes the frequencies of the whole prompt's length, each
+token of an answer those of the length reached with it, as a forward pass of transformers does; keys
+that are cached keep the frequencies that they were made with. (`generate` of transformers makes the
+cache of phi3 anew when an answer crosses the original length; Gradus does not.)
 
 RWKV-4 and RWKV-7 keep a state of fixed size in place of keys and values: long answers cost no more
 memory than short ones, and `model inspect` tells its size. Training begins every document without a

@@ -4,6 +4,9 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+
+#include <cmath>
 
 #include "base/error.h"
 #include "base/signals.h"
@@ -42,6 +45,13 @@ std::vector<IdRow> read_id_rows(const fs::path& path, int64_t vocab_size) {
   return rows;
 }
 
+void check_finite_logits(const at::Tensor& logits, size_t row) {
+  if (std::isfinite(at::sum(logits, at::kDouble).item<double>())) return;
+  throw Error({.what = "the model's logits are not finite",
+               .where = cat("row ", row),
+               .hint = "its weights, its config.json or the precision are broken"});
+}
+
 // [T, V] in fp32 on the CPU.
 at::Tensor logits_of(const Transformer& model, const IdRow& row) {
   const auto T = static_cast<int64_t>(row.size());
@@ -65,6 +75,7 @@ std::vector<std::pair<std::string, at::Tensor>> named_logits(const Transformer& 
     one_length &= row.size() == rows[0].size();
     named.emplace_back(cat("logits.", logits.size()), logits_of(model, row));
     logits.push_back(named.back().second);
+    check_finite_logits(logits.back(), logits.size() - 1);
   }
   throw_if_stopped();
   if (!one_length) return named;

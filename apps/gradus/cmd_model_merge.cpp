@@ -87,11 +87,6 @@ void check_base(const Adapter& adapter, const MergeRecipe& recipe, DigestCache& 
   }
 }
 
-// float16 is computed in float32, which the CPU can; so is what is written wider than it is stored.
-c10::ScalarType computed_in(c10::ScalarType stored, c10::ScalarType base) {
-  return stored == at::kBFloat16 && base == at::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
-
 c10::ScalarType dtype_of_base(const fs::path& base) {
   const std::string where = (base / "config.json").string();
   const ModelConfig config = read_model_config(base);
@@ -114,12 +109,11 @@ Adapter read_adapters(const MergeRecipe& recipe, DigestCache& digests) {
 }
 
 Json merge_adapters(const MergeRecipe& recipe, const fs::path& out, DigestCache& digests) {
-  const c10::ScalarType base_dtype = dtype_of_base(recipe.base),
-                        stored = recipe.dtype ? dtype_from_name(*recipe.dtype) : base_dtype;
+  const c10::ScalarType base_dtype = dtype_of_base(recipe.base);
+  const c10::ScalarType stored = recipe.dtype ? dtype_from_name(*recipe.dtype) : base_dtype;
   const Adapter adapter = read_adapters(recipe, digests);
   set_compute_threads(0);
-  Transformer model =
-      load_model(recipe.base, {.dtype = computed_in(stored, base_dtype), .device = at::kCPU});
+  Transformer model = load_model(recipe.base, {.dtype = at::kFloat, .device = at::kCPU});
   attach_adapter(model, adapter);
   throw_if_stopped();
   const MergeCheck check = merge_checked(model, stored);
@@ -127,10 +121,12 @@ Json merge_adapters(const MergeRecipe& recipe, const fs::path& out, DigestCache&
   save_model(out, model, stored);
   copy_text_files(recipe.base, out);
   log_info("merge", cat("largest difference of a logit: ", check.largest_difference, " of ",
-                        check.largest_logit));
+                        check.largest_logit, ", and ", check.rounding_difference,
+                        " by rounding to ", dtype_name(stored)));
   return {{"dtype", dtype_name(stored)},
           {"checked_tokens", check.tokens},
           {"largest_logit_difference", check.largest_difference},
+          {"rounding_logit_difference", check.rounding_difference},
           {"largest_logit", check.largest_logit}};
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/system.h"
+#include "data/stop_tokens.h"
 #include "eval/prompts.h"
 #include "eval/speed.h"
 #include "eval/tasks.h"
@@ -107,17 +108,20 @@ void check_prompts(const TaskRecipe& task, const EvalRows& rows, const TextTools
 struct Inputs {
   TextTools tools;
   std::vector<EvalRows> rows;  // per task
+  std::vector<TokenId> stop_tokens;
 };
 
 Inputs read_inputs(const EvalRecipe& recipe) {
   const ModelConfig config = read_model_config(recipe.model);
-  Inputs inputs{load_text_tools(recipe.model), {}};
+  Inputs inputs{load_text_tools(recipe.model), {}, {}};
   check_tokenizer_fits(*inputs.tools.tokenizer, config.vocab_size, recipe.model);
   check_gates(recipe);
   for (const TaskRecipe& task : recipe.tasks) {
     check_context(task, config);
     inputs.rows.push_back(read_eval_rows(task));
     check_prompts(task, inputs.rows.back(), inputs.tools);
+    if (task.generation)
+      inputs.stop_tokens = find_stop_tokens(recipe.model, inputs.tools, config.vocab_size);
   }
   check_baselines(recipe, inputs.rows);
   if (recipe.speed) check_speed(*recipe.speed, config);
@@ -193,6 +197,7 @@ Evaluation evaluate(const EvalRecipe& recipe) {
                                   .tools = inputs.tools,
                                   .recipe = task,
                                   .rows = rows.rows,
+                                  .stop_tokens = inputs.stop_tokens,
                                   .batch_tokens = recipe.batch_tokens});
     const double seconds = seconds_since(start);
     results["tasks"][task.name] = task_json(recipe, rows, output);

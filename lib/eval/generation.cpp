@@ -31,13 +31,18 @@ struct Answer {
   bool finished = false;  // by an end token or a stop text
 };
 
-int64_t cached_prompt(const Answer& answer) {
-  return static_cast<int64_t>(answer.prompt.size()) - 1;
-}
+int64_t prompt_length(const Answer& answer) { return static_cast<int64_t>(answer.prompt.size()); }
+int64_t cached_prompt(const Answer& answer) { return prompt_length(answer) - 1; }
 
-// How many tokens all prompts begin with, each keeping its last one.
-int64_t common_tokens(std::span<const Answer> group) {
+// How many tokens all prompts begin with, each keeping its last one; none, where their lengths make
+// other keys of them.
+int64_t common_tokens(std::span<const Answer> group, const ModelConfig& config) {
   const std::vector<TokenId>& first = group.front().prompt;
+  for (const Answer& answer : group) {
+    if (shortest_alike(config, prompt_length(answer)) !=
+        shortest_alike(config, prompt_length(group.front())))
+      return 0;
+  }
   int64_t common = cached_prompt(group.front());
   for (const Answer& answer : group) {
     common = std::min(common, cached_prompt(answer));
@@ -54,12 +59,6 @@ class Generation {
         recipe_(*input.recipe.generation),
         maker_(recipe_.prompt, input.tools),
         encoder_(input.tools, maker_.chat() ? PairEncoder::Mode::kChat : PairEncoder::Mode::kText) {
-    const auto eos = input.tools.eos_token.empty()
-                         ? std::nullopt
-                         : input.tools.tokenizer->token_to_id(input.tools.eos_token);
-    if (eos) end_tokens_.push_back(*eos);
-    for (const int64_t id : input.model.config().eos_token_ids)
-      end_tokens_.push_back(static_cast<TokenId>(id));
   }
 
   TaskOutput run() {
@@ -116,8 +115,7 @@ class Generation {
 
   void generate_group(std::span<Answer> group) const {
     int64_t longest = 0;
-    for (const Answer& answer : group)
-      longest = std::max(longest, static_cast<int64_t>(answer.prompt.size()));
+    for (const Answer& answer : group) longest = std::max(longest, prompt_length(answer));
     KvCache cache(
         input_.model.config(),
         {.slots = static_cast<int64_t>(group.size()), .capacity = longest + recipe_.max_tokens},
@@ -134,7 +132,7 @@ class Generation {
   // All but the last token of each prompt, in passes of batch_tokens; what the prompts begin with
   // is computed once.
   void prefill(std::span<Answer> group, KvCache& cache) const {
-    const int64_t common = common_tokens(group);
+    const int64_t common = common_tokens(group, input_.model.config());
     std::vector<PassSegment> pass;
     fill(group[0], 0, common, pass, cache);
     flush(pass, cache);
@@ -155,7 +153,10 @@ class Generation {
       for (const PassSegment& segment : pass) room -= static_cast<int64_t>(segment.ids.size());
       const auto from = answer.prompt.begin() + answer.cached;
       const int64_t count = std::min(end - answer.cached, room);
-      pass.push_back({.slot = slot, .past = answer.cached, .ids = {from, from + count}});
+      pass.push_back({.slot = slot,
+                      .past = answer.cached,
+                      .ids = {from, from + count},
+                      .length = prompt_length(answer)});
       answer.cached += count;
       if (count == room) flush(pass, cache);
     }
@@ -192,7 +193,8 @@ class Generation {
   void take(Answer& answer, TokenId id) const {
     ++answer.cached;
     answer.last = id;
-    answer.finished = std::find(end_tokens_.begin(), end_tokens_.end(), id) != end_tokens_.end();
+    const std::vector<TokenId>& ends = input_.stop_tokens;
+    answer.finished = std::find(ends.begin(), ends.end(), id) != ends.end();
     if (answer.finished) return;
     ++answer.written;
     answer.text += answer.stops.push(answer.decoder.push(id));
@@ -238,7 +240,6 @@ class Generation {
   const GenerationRecipe& recipe_;
   PromptMaker maker_;
   PairEncoder encoder_;
-  std::vector<TokenId> end_tokens_;
   int64_t truncated_ = 0;
 };
 

@@ -99,7 +99,7 @@ class MultipleChoice {
                                  .kind = TaskKind::kMultipleChoice,
                                  .rows = {},
                                  .labels = labels_},
-                      .tokens = computed_tokens(requests_)};
+                      .tokens = computed_tokens(requests_, input_.model.config())};
     Progress progress(input_.recipe.name, output.tokens, "tokens");
     const auto scores =
         score_requests(input_.model, requests_,

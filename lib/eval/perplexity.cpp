@@ -75,7 +75,7 @@ TaskOutput run_perplexity(const TaskInput& input) {
   }
   TaskOutput output{
       .scores = {.name = input.recipe.name, .kind = TaskKind::kPerplexity, .rows = {}},
-      .tokens = computed_tokens(requests)};
+      .tokens = computed_tokens(requests, input.model.config())};
   Progress progress(input.recipe.name, output.tokens, "tokens");
   const auto scores = score_requests(
       input.model, requests, {.batch_tokens = input.batch_tokens, .progress = [&](int64_t tokens) {

@@ -89,8 +89,8 @@ void score_block(const Transformer& model, const at::Tensor& hidden, const FlatR
   }
 }
 
-// Keys and values of the common beginning, in a pass of its own.
-KeptPrefix keep_prefix(const Transformer& model, const std::vector<TokenId>& ids) {
+// Keys and values of the common beginning of sequences like one of `length`, in a pass of its own.
+KeptPrefix keep_prefix(const Transformer& model, const std::vector<TokenId>& ids, int64_t length) {
   KeptPrefix kept;
   if (ids.empty()) return kept;
   const at::NoGradGuard no_gradients;
@@ -98,7 +98,7 @@ KeptPrefix keep_prefix(const Transformer& model, const std::vector<TokenId>& ids
   std::iota(positions.begin(), positions.end(), 0);
   kept.states = RecurrentState(model.config(), model.config().num_hidden_layers, 1, model.dtype(),
                                model.device());
-  KeepingAttention attention(kept, static_cast<int64_t>(ids.size()));
+  KeepingAttention attention(kept, static_cast<int64_t>(ids.size()), length);
   model.forward(to_tensor({ids.begin(), ids.end()}, model.device()),
                 to_tensor(positions, model.device()), attention);
   return kept;
@@ -116,14 +116,13 @@ void score_pass(const Transformer& model, const FlatRequests& flat, const KeptPr
   }
 }
 
-}  // namespace
-
-Scores score_requests(const Transformer& model, const std::vector<ScoreRequest>& requests,
-                      const ScoreOptions& options) {
+Scores score_alike(const Transformer& model, const AlikeRequests& alike,
+                   const ScoreOptions& options) {
+  const std::vector<ScoreRequest>& requests = alike.requests;
   Scores scores;
   for (const ScoreRequest& request : requests) scores.emplace_back(request.continuations.size());
   const CommonPrefix common = common_prefix(requests);
-  const KeptPrefix kept = keep_prefix(model, common.ids);
+  const KeptPrefix kept = keep_prefix(model, common.ids, alike.length);
   if (options.progress) options.progress(static_cast<int64_t>(common.ids.size()));
   for (size_t next = 0; next < requests.size();) {
     throw_if_stopped();
@@ -140,10 +139,32 @@ Scores score_requests(const Transformer& model, const std::vector<ScoreRequest>&
   return scores;
 }
 
-int64_t computed_tokens(const std::vector<ScoreRequest>& requests) {
-  const CommonPrefix common = common_prefix(requests);
-  auto total = static_cast<int64_t>(common.ids.size());
-  for (size_t i = 0; i < requests.size(); ++i) total += flat_tokens(requests[i]) - common.shared[i];
+}  // namespace
+
+Scores score_requests(const Transformer& model, const std::vector<ScoreRequest>& requests,
+                      const ScoreOptions& options) {
+  Scores scores;
+  for (const ScoreRequest& request : requests) scores.emplace_back(request.continuations.size());
+  for (const AlikeRequests& alike : alike_requests(requests, model.config())) {
+    const Scores part = score_alike(model, alike, options);
+    for (size_t r = 0; r < part.size(); ++r) {
+      for (size_t c = 0; c < part[r].size(); ++c) {
+        const auto [request, continuation] = alike.places[r][c];
+        scores[request][continuation] = part[r][c];
+      }
+    }
+  }
+  return scores;
+}
+
+int64_t computed_tokens(const std::vector<ScoreRequest>& requests, const ModelConfig& config) {
+  int64_t total = 0;
+  for (const AlikeRequests& alike : alike_requests(requests, config)) {
+    const CommonPrefix common = common_prefix(alike.requests);
+    total += static_cast<int64_t>(common.ids.size());
+    for (size_t i = 0; i < alike.requests.size(); ++i)
+      total += flat_tokens(alike.requests[i]) - common.shared[i];
+  }
   return total;
 }
 

@@ -39,6 +39,6 @@ std::vector<std::vector<SequenceScore>> score_requests(const Transformer& model,
                                                        const ScoreOptions& options);
 
 // Tokens that score_requests puts through the model.
-int64_t computed_tokens(const std::vector<ScoreRequest>& requests);
+int64_t computed_tokens(const std::vector<ScoreRequest>& requests, const ModelConfig& config);
 
 }  // namespace gradus

@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
+#include "model/rope.h"
 
 namespace gradus {
 namespace {
@@ -102,6 +105,31 @@ int64_t flat_tokens(const ScoreRequest& request) {
   return static_cast<int64_t>(total);
 }
 
+std::vector<AlikeRequests> alike_requests(const std::vector<ScoreRequest>& requests,
+                                          const ModelConfig& config) {
+  std::map<int64_t, AlikeRequests> alike;
+  for (size_t r = 0; r < requests.size(); ++r) {
+    check_request(requests[r]);
+    std::set<int64_t> begun;
+    for (size_t c = 0; c < requests[r].continuations.size(); ++c) {
+      const std::vector<TokenId>& continuation = requests[r].continuations[c];
+      const auto length = static_cast<int64_t>(requests[r].prompt.size() + continuation.size()) - 1;
+      const int64_t shortest = shortest_alike(config, length);
+      AlikeRequests& group = alike[shortest];
+      group.length = length;
+      if (begun.insert(shortest).second) {
+        group.requests.push_back({requests[r].prompt, {}});
+        group.places.emplace_back();
+      }
+      group.requests.back().continuations.push_back(continuation);
+      group.places.back().push_back({r, c});
+    }
+  }
+  std::vector<AlikeRequests> list;
+  for (auto& [length, group] : alike) list.push_back(std::move(group));
+  return list;
+}
+
 CommonPrefix common_prefix(const std::vector<ScoreRequest>& requests) {
   CommonPrefix common{.ids = {}, .shared = std::vector<int64_t>(requests.size(), 0)};
   if (requests.empty()) return common;
@@ -173,6 +201,16 @@ SharedPrefixAttention::SharedPrefixAttention(std::vector<SharedPrefix> layout,
       kept_(kept),
       states_(std::move(states)),
       mask_windows_(layout_.size(), -1) {}
+
+// A part's sequences are alike, so that any of their lengths will do.
+std::vector<SequenceTokens> SharedPrefixAttention::sequences() const {
+  std::vector<SequenceTokens> all;
+  for (const SharedPrefix& part : layout_) {
+    const int64_t branch = part.branches.empty() ? 0 : part.branches.front();
+    all.push_back({.count = part.tokens(), .length = part.kept + part.prefix + branch});
+  }
+  return all;
+}
 
 // Prefixes in a first wave, from what is kept where they continue it; then their branches.
 ops::SegmentStates SharedPrefixAttention::past(int64_t layer, RecurrentPart part) {

@@ -56,6 +56,19 @@ struct KeptPrefix {
   RecurrentState states;  // one row
 };
 
+// Requests whose sequences all have the same rotary frequencies, so that they may share keys. What
+// a request's continuations make of different lengths is more than one of them.
+struct AlikeRequests {
+  std::vector<ScoreRequest> requests;
+  struct Place {
+    size_t request = 0, continuation = 0;
+  };
+  std::vector<std::vector<Place>> places;  // of each request's continuations among all
+  int64_t length = 0;                      // of one of the sequences
+};
+std::vector<AlikeRequests> alike_requests(const std::vector<ScoreRequest>& requests,
+                                          const ModelConfig& config);
+
 // Tokens that a request takes in a pass when none are kept.
 int64_t flat_tokens(const ScoreRequest& request);
 // `kept` leading tokens of the prompt are left out of the pass; fewer than the prompt has.
@@ -64,14 +77,17 @@ void append_request(const ScoreRequest& request, int64_t number, int64_t kept, F
 // One causal sequence of `tokens`, whose keys and values or states are kept, layer by layer.
 class KeepingAttention : public Attention {
  public:
-  KeepingAttention(KeptPrefix& kept, int64_t tokens) : kept_(kept), tokens_(tokens) {}
+  // `length`: of a sequence that begins with them.
+  KeepingAttention(KeptPrefix& kept, int64_t tokens, int64_t length)
+      : kept_(kept), tokens_(tokens), length_(length) {}
+  std::vector<SequenceTokens> sequences() const override { return {{tokens_, length_}}; }
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
   ops::SegmentStates past(int64_t layer, RecurrentPart part) override;
 
  private:
   KeptPrefix& kept_;
-  int64_t tokens_;
+  int64_t tokens_, length_;
 };
 
 class SharedPrefixAttention : public Attention {
@@ -80,6 +96,7 @@ class SharedPrefixAttention : public Attention {
   // other, and a row more than parts, the last for what is kept.
   SharedPrefixAttention(std::vector<SharedPrefix> layout, const KeptPrefix& kept,
                         RecurrentState states);
+  std::vector<SequenceTokens> sequences() const override;
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
   ops::SegmentStates past(int64_t layer, RecurrentPart part) override;

@@ -20,6 +20,7 @@ struct TaskInput {
   const TextTools& tools;
   const TaskRecipe& recipe;
   const std::vector<EvalRow>& rows;
+  const std::vector<TokenId>& stop_tokens;  // that end an answer
   int64_t batch_tokens = 1024;
   // The longest sequence the model sees at once.
   int64_t context_length() const;

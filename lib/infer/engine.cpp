@@ -176,7 +176,8 @@ std::vector<PassSegment> Engine::State::next_pass(std::vector<Running*>* owners)
     if (prefill) budget -= count;
     segments.push_back({.slot = entry->slot,
                         .past = entry->cached,
-                        .ids = {entry->pending.begin(), entry->pending.begin() + count}});
+                        .ids = {entry->pending.begin(), entry->pending.begin() + count},
+                        .length = static_cast<int64_t>(entry->request.prompt.size())});
     owners->push_back(entry.get());
   }
   return segments;

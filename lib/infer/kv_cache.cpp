@@ -90,6 +90,13 @@ CachedAttention::CachedAttention(KvCache& cache, std::vector<CachedSegment> segm
   }
 }
 
+std::vector<SequenceTokens> CachedAttention::sequences() const {
+  std::vector<SequenceTokens> all;
+  for (const CachedSegment& segment : segments_)
+    all.push_back({.count = segment.count, .length = segment.length});
+  return all;
+}
+
 // fresh [T, Hkv, Dh] to its places in memory [slots, Hkv, capacity, Dh]. On the CPU row by row: a
 // tensor operation per segment and layer takes longer than the copy of one token.
 void CachedAttention::store(const at::Tensor& fresh, const at::Tensor& memory) {
@@ -97,7 +104,7 @@ void CachedAttention::store(const at::Tensor& fresh, const at::Tensor& memory) {
       fresh.is_cpu() && fresh.stride(2) == 1 && fresh.scalar_type() == memory.scalar_type();
   const auto item = static_cast<int64_t>(fresh.element_size());
   for (size_t i = 0; i < segments_.size(); ++i) {
-    const auto [slot, past, count] = segments_[i];
+    const auto [slot, past, count, length] = segments_[i];
     if (!plain) {
       memory.select(0, slot)
           .narrow(1, past, count)
@@ -156,7 +163,7 @@ void CachedAttention::decode(int64_t layer, const at::Tensor& q, at::Tensor& out
 
 const at::Tensor& CachedAttention::mask(size_t segment, int64_t window, c10::Device device) {
   at::Tensor& mask = masks_[{segment, window}];
-  const auto [slot, past, count] = segments_[segment];
+  const auto [slot, past, count, length] = segments_[segment];
   if (!mask.defined()) mask = causal_mask(past, count, window, device);
   return mask;
 }
@@ -164,7 +171,7 @@ const at::Tensor& CachedAttention::mask(size_t segment, int64_t window, c10::Dev
 at::Tensor CachedAttention::attend_segment(size_t segment, int64_t layer,
                                            const std::array<at::Tensor, 3>& qkv,
                                            const ops::AttentionOptions& options) {
-  const auto [slot, past, count] = segments_[segment];
+  const auto [slot, past, count, length] = segments_[segment];
   const auto rows = [&, count = count](const at::Tensor& x) {
     return x.narrow(0, starts_[segment], count);
   };
@@ -183,7 +190,7 @@ at::Tensor CachedAttention::attend_segment(size_t segment, int64_t layer,
 ops::SegmentStates CachedAttention::past(int64_t layer, RecurrentPart part) {
   ops::SegmentStates states{.waves = {{}}, .rows = cache_.recurrent().rows(layer, part)};
   for (size_t i = 0; i < segments_.size(); ++i) {
-    const auto [slot, past, count] = segments_[i];
+    const auto [slot, past, count, length] = segments_[i];
     states.waves[0].push_back({.begin = starts_[i],
                                .end = starts_[i] + count,
                                .from = past == 0 ? -1 : slot,
@@ -216,7 +223,7 @@ at::Tensor CachedAttention::attend_latent(int64_t layer, const LatentHeads& head
   const LatentConfig& sizes = heads.sizes;
   at::Tensor out = at::empty({heads.q.size(0), heads.q.size(1), sizes.v_dim}, heads.q.options());
   for (size_t i = 0; i < segments_.size(); ++i) {
-    const auto [slot, past, count] = segments_[i];
+    const auto [slot, past, count, length] = segments_[i];
     const LatentHeads rows = heads.rows(starts_[i], count);
     at::Tensor to = out.narrow(0, starts_[i], count);
     if (past == 0) {

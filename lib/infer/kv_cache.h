@@ -62,6 +62,7 @@ struct CachedSegment {
   int64_t slot = 0;
   int64_t past = 0;
   int64_t count = 0;
+  int64_t length = 0;  // of the sequence as far as it is known, at least past + count
 };
 
 // Attention of one forward pass over a cache: stores the new keys and values, then attends each
@@ -69,6 +70,7 @@ struct CachedSegment {
 class CachedAttention : public Attention {
  public:
   CachedAttention(KvCache& cache, std::vector<CachedSegment> segments);
+  std::vector<SequenceTokens> sequences() const override;
   at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override;
   at::Tensor attend_latent(int64_t layer, const LatentHeads& heads,

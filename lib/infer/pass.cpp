@@ -5,6 +5,8 @@
 #include <ATen/ops/index_select.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+
 namespace gradus {
 namespace {
 
@@ -23,7 +25,8 @@ FlatTokens flatten(const std::vector<PassSegment>& segments) {
   int64_t row = 0;
   for (const PassSegment& segment : segments) {
     const auto count = static_cast<int64_t>(segment.ids.size());
-    flat.segments.push_back({segment.slot, segment.past, count});
+    flat.segments.push_back(
+        {segment.slot, segment.past, count, std::max(segment.length, segment.past + count)});
     for (int64_t i = 0; i < count; ++i, ++row) {
       ids[row] = segment.ids[static_cast<size_t>(i)];
       positions[row] = segment.past + i;

@@ -15,6 +15,9 @@ struct PassSegment {
   int64_t past = 0;
   std::vector<int32_t> ids;  // new tokens, at least one
   bool all_rows = false;     // logits of every new token; else of the last one only
+  // Of the sequence where more of it is known than past and ids: the whole prompt's, in each of its
+  // parts.
+  int64_t length = 0;
 };
 
 // Logits in fp32 on the CPU, [rows, V]: the wanted rows of each segment, in order. The cache then

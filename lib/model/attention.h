@@ -19,9 +19,18 @@ struct LatentHeads;
 // channel mixing for their token shifts, and the state of its recurrence.
 enum class RecurrentPart { kTimeShift, kChannelShift, kState };
 
+// Consecutive flat tokens of one sequence, and its whole length as far as that is known: a prompt
+// that comes in parts is as long in its first part as in its last.
+struct SequenceTokens {
+  int64_t count = 0;
+  int64_t length = 0;
+};
+
 class Attention {
  public:
   virtual ~Attention() = default;
+  // Which tokens of this pass belong together, in order.
+  virtual std::vector<SequenceTokens> sequences() const = 0;
   // q [T, H, Dh], k and v [T, Hkv, Dh] of the tokens of this pass, rotary embedding applied
   // -> [T, H, Dh]. Called once per layer, in order.
   virtual at::Tensor attend(int64_t layer, const at::Tensor& q, const at::Tensor& k,
@@ -39,6 +48,14 @@ class PackedAttention : public Attention {
  public:
   explicit PackedAttention(std::vector<int64_t> segment_starts)
       : segment_starts_(std::move(segment_starts)) {}
+  std::vector<SequenceTokens> sequences() const override {
+    std::vector<SequenceTokens> all;
+    for (size_t i = 1; i < segment_starts_.size(); ++i) {
+      const int64_t count = segment_starts_[i] - segment_starts_[i - 1];
+      all.push_back({.count = count, .length = count});
+    }
+    return all;
+  }
   at::Tensor attend(int64_t, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     const ops::AttentionOptions& options) override {
     return ops::packed_attention(q, k, v, segment_starts_, options);

@@ -35,13 +35,29 @@ void check_heads(const ModelConfig& config, const std::string& where) {
                  .expected = "at most 4096, and a token goes through at most all",
                  .found = cat(config.moe.experts_per_token, " of ", config.moe.experts)});
   }
-  for (const double value : {config.attention_scale, config.attention_softcap,
-                             config.embedding_scale, config.norm_eps, config.clip_qkv}) {
-    if (!std::isfinite(value) || value < 0)
-      throw Error({.what = "a scale, cap or epsilon is not usable",
-                   .where = where,
-                   .expected = "numbers that are not negative",
-                   .found = cat(value)});
+}
+
+void check_number(double value, const std::string& what, const std::string& where) {
+  if (std::isfinite(value) && value >= 0) return;
+  throw Error({.what = what + " is not usable",
+               .where = where,
+               .expected = "numbers that are not negative",
+               .found = cat(value)});
+}
+
+void check_numbers(const ModelConfig& config, const std::string& where) {
+  for (const double value :
+       {config.attention_scale, config.attention_softcap, config.embedding_scale, config.norm_eps,
+        config.clip_qkv, config.residual_scale, config.logits_scale, config.logits_softcap,
+        config.moe.scale, config.alibi.scale, config.alibi.bias_max})
+    check_number(value, "a scale, cap or epsilon", where);
+  for (const RopeConfig& rope : config.ropes) {
+    for (const double value : {rope.theta, rope.factor, rope.low_freq_factor, rope.high_freq_factor,
+                               rope.beta_fast, rope.beta_slow, rope.attention_factor})
+      check_number(value, "a number of the rotary embedding", where);
+    for (const auto* factors : {&rope.short_factor, &rope.long_factor})
+      for (const double value : *factors)
+        check_number(value, "a factor of the rotary embedding", where);
   }
 }
 
@@ -170,6 +186,7 @@ ModelConfig model_config_from_json(const Json& json, const std::string& where) {
   const auto bos = reader.integers("bos_token_id");
   if (!bos.empty()) config.bos_token_id = bos.front();
   check_heads(config, where);
+  check_numbers(config, where);
   check_total(config, where);
   reader.refuse_unknown_mathematics();
   return config;

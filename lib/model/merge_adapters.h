@@ -21,15 +21,17 @@ struct WeightedAdapter {
 // biases or whole modules, which no such sum describes.
 Adapter combine_adapters(std::vector<WeightedAdapter> parts, MergeMethod method, uint64_t seed);
 
-// The logits of fixed tokens before and after.
+// The logits of fixed tokens: with the adapter, with the merged weights, and with those as stored.
 struct MergeCheck {
   int64_t tokens = 0;
-  double largest_difference = 0;
   double largest_logit = 0;
+  double largest_difference = 0;   // that merging makes
+  double rounding_difference = 0;  // that rounding makes upon it
 };
 
-// merge_lora, then every weight rounded to `stored`, the dtype that it will be written in. Throws
-// gradus::Error when the logits differ by more than rounding explains.
+// merge_lora of a model in fp32, then every weight rounded to `stored`, the dtype that it will be
+// written in. Throws gradus::Error when the merged weights compute something else than the adapter;
+// what rounding changes is told only, for it may turn which experts a router chooses.
 MergeCheck merge_checked(Transformer& model, c10::ScalarType stored);
 
 }  // namespace gradus

@@ -20,7 +20,7 @@ namespace {
 
 using Shape = std::vector<int64_t>;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 int64_t groups_of(const QuantizationConfig& config, int64_t columns) {
   return config.group_size == 0 ? 1 : ceil_div(columns, config.group_size);
@@ -346,8 +346,10 @@ Nf4State read_state(const StoredTensor& stored, int64_t rows, int64_t columns,
   const Json shape = json_get<Json>(json, "shape", where);
   if (shape != Json(Shape{rows, columns}))
     misfit(where, Json(Shape{rows, columns}).dump(), printable(shape.dump()));
-  if (state.block < 1 || state.block > 1 << 16 || state.nested_block < 1)
+  if (state.block < 1 || state.block > 1 << 16)
     misfit(where, "a block size from 1 to 65536", cat(state.block));
+  if (state.nested_block < 1 || state.nested_block > 1 << 24)
+    misfit(where, "a nested block size from 1 to 2^24", cat(state.nested_block));
   return state;
 }
 

@@ -2,6 +2,7 @@
 #include "model/rope.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/cos.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/sin.h>
@@ -86,28 +87,35 @@ Tensor rope_inverse_frequencies(const RopeConfig& rope, int64_t length) {
   return frequencies;
 }
 
+int64_t shortest_alike(const ModelConfig& config, int64_t length) {
+  int64_t shortest = 1;
+  for (const RopeConfig& rope : config.ropes) {
+    if (rope.type == RopeType::kDynamic && length > rope.max_position_embeddings) return length;
+    const int64_t original = rope.original_max_position_embeddings;
+    if (rope.type == RopeType::kLongRope && length > original)
+      shortest = std::max(shortest, original + 1);
+  }
+  return shortest;
+}
+
 RotaryEmbedding::RotaryEmbedding(RopeConfig rope, c10::Device device) : rope_(std::move(rope)) {
   if (!depends_on_length(rope_)) frequencies_ = rope_inverse_frequencies(rope_, 0).to(device);
 }
 
-Tensor RotaryEmbedding::per_token_frequencies(const Tensor& positions) const {
-  const Tensor host = positions.to(at::kCPU).contiguous();
-  const auto* position = host.const_data_ptr<int64_t>();
-  const int64_t T = host.size(0);
-  Tensor rows = at::empty({T, rope_.dim / 2}, at::kFloat);
-  for (int64_t first = 0; first < T;) {
-    int64_t last = first;
-    while (last + 1 < T && position[last + 1] == position[last] + 1) ++last;
-    rows.narrow(0, first, last + 1 - first)
-        .copy_(rope_inverse_frequencies(rope_, position[last] + 1).unsqueeze(0));
-    first = last + 1;
-  }
-  return rows.to(positions.device());
+Tensor RotaryEmbedding::per_token_frequencies(const std::vector<SequenceTokens>& sequences) const {
+  std::vector<Tensor> rows;
+  for (const SequenceTokens& sequence : sequences)
+    rows.push_back(rope_inverse_frequencies(rope_, sequence.length)
+                       .unsqueeze(0)
+                       .expand({sequence.count, rope_.dim / 2}));
+  return at::cat(rows, 0);
 }
 
-Rotary RotaryEmbedding::tables(const Tensor& positions) const {
-  const Tensor frequencies =
-      frequencies_.defined() ? frequencies_.unsqueeze(0) : per_token_frequencies(positions);
+Rotary RotaryEmbedding::tables(const Tensor& positions,
+                               const std::vector<SequenceTokens>& sequences) const {
+  const Tensor frequencies = frequencies_.defined()
+                                 ? frequencies_.unsqueeze(0)
+                                 : per_token_frequencies(sequences).to(positions.device());
   const Tensor angles = positions.to(at::kFloat).unsqueeze(1) * frequencies;
   if (rope_.attention_factor == 1.0) return {at::cos(angles), at::sin(angles)};
   return {at::cos(angles) * rope_.attention_factor, at::sin(angles) * rope_.attention_factor};

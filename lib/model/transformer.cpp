@@ -336,9 +336,11 @@ Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
   return position_embedding.defined() ? x + at::embedding(position_embedding, positions) : x;
 }
 
-std::vector<LayerContext> Transformer::layer_contexts(const Tensor& positions) const {
+std::vector<LayerContext> Transformer::layer_contexts(const Tensor& positions,
+                                                      const Attention& attention) const {
+  const std::vector<SequenceTokens> sequences = attention.sequences();
   std::vector<Rotary> tables;
-  for (const RotaryEmbedding& rope : ropes_) tables.push_back(rope.tables(positions));
+  for (const RotaryEmbedding& rope : ropes_) tables.push_back(rope.tables(positions, sequences));
   std::vector<LayerContext> contexts(layers_.size());
   for (size_t i = 0; i < contexts.size(); ++i) {
     contexts[i].index = static_cast<int64_t>(i);
@@ -359,7 +361,7 @@ void Transformer::untie_output() {
 
 Tensor Transformer::forward(const Tensor& ids, const Tensor& positions,
                             Attention& attention) const {
-  const std::vector<LayerContext> contexts = layer_contexts(positions);
+  const std::vector<LayerContext> contexts = layer_contexts(positions, attention);
   Stream stream = {embed(ids, positions)};
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto layer = [this, i, &attention, context = contexts[i]](const Stream& input) {

@@ -75,7 +75,8 @@ class Transformer {
  private:
   at::Tensor look_up(const at::Tensor& ids) const;
   at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
-  std::vector<LayerContext> layer_contexts(const at::Tensor& positions) const;
+  std::vector<LayerContext> layer_contexts(const at::Tensor& positions,
+                                           const Attention& attention) const;
   ModelConfig config_;
   c10::ScalarType dtype_;
   c10::Device device_;

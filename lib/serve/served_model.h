@@ -30,10 +30,4 @@ std::unique_ptr<ServedModel> open_served_model(const ServeRecipe& recipe);
 // Loads the weights and starts the engine.
 void start_engine(ServedModel& model, const ServeRecipe& recipe);
 
-// The tokens that end an answer: the union of eos_token_id in config.json and
-// generation_config.json, the tokenizer's end-of-sequence token, and the token that the chat
-// template writes behind an assistant's turn.
-std::vector<int32_t> find_stop_tokens(const fs::path& folder, const TextTools& tools,
-                                      int64_t vocab_size);
-
 }  // namespace gradus

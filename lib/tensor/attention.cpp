@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -36,32 +37,60 @@ Tensor alibi_bias(const AttentionOptions& options, int64_t keys) {
   const Tensor& slopes = options.alibi_slopes;
   const Tensor positions =
       options.key_positions.defined()
-          ? options.key_positions
+          ? options.key_positions.narrow(0, 0, keys)
           : at::arange(keys, at::TensorOptions().dtype(at::kLong).device(slopes.device()));
   const Tensor bias = slopes.unsqueeze(1) * positions.to(slopes.scalar_type()).unsqueeze(0);
   return (bias.to(at::kFloat) * options.alibi_scale).unsqueeze(1);
 }
 
-// The plain composition, for what no kernel computes: visible [T, S] or undefined.
+// How many queries' scores are held at once, 64 MB of them.
+int64_t queries_per_block(int64_t heads, int64_t keys) {
+  return std::max<int64_t>(1, (int64_t{1} << 24) / (heads * keys));
+}
+
+// [T, H, Dh] -> [H, T, Dh] fp32.
+Tensor wide_heads(const Tensor& x) { return x.to(at::kFloat).transpose(0, 1); }
+
+// q [T, H, Dh], k and v [H, S, Dh] fp32, visible [T, S] -> [T, H, Dh].
+Tensor attend_at_once(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& visible,
+                      const AttentionOptions& options) {
+  Tensor scores = at::matmul(wide_heads(q), k.transpose(1, 2)) * options.scale;  // [H, T, S]
+  scores = softcap(scores, options.softcap);
+  if (options.alibi_slopes.defined()) scores = scores + alibi_bias(options, k.size(1));
+  scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<float>::infinity());
+  return at::matmul(at::softmax(scores, -1), v).transpose(0, 1).to(q.scalar_type());
+}
+
+// The plain composition, for what no kernel computes: visible [T, S], or undefined for causal. Its
+// scores are kept for gradients only; else they are made for some queries after the other.
 Tensor attend_plainly(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& visible,
                       const AttentionOptions& options) {
-  const int64_t group = q.size(1) / k.size(1);
-  const auto wide = [](const Tensor& x) { return x.to(at::kFloat).transpose(0, 1); };
+  const int64_t T = q.size(0), S = k.size(0), group = q.size(1) / k.size(1);
   const auto repeated = [&](const Tensor& x) {
-    return group == 1 ? wide(x) : wide(x).repeat_interleave(group, 0);
+    return group == 1 ? wide_heads(x) : wide_heads(x).repeat_interleave(group, 0);
   };
-  Tensor scores = at::matmul(wide(q), repeated(k).transpose(1, 2)) * options.scale;  // [H, T, S]
-  scores = softcap(scores, options.softcap);
-  if (options.alibi_slopes.defined()) scores = scores + alibi_bias(options, k.size(0));
-  if (visible.defined())
-    scores = scores.masked_fill(visible.logical_not(), -std::numeric_limits<float>::infinity());
-  return at::matmul(at::softmax(scores, -1), repeated(v)).transpose(0, 1).to(q.scalar_type());
+  const Tensor keys = repeated(k), values = repeated(v);
+  const bool differentiated =
+      at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
+  const int64_t step = differentiated ? T : queries_per_block(q.size(1), S);
+  const auto block = [&](int64_t first, int64_t count) {
+    const int64_t seen = visible.defined() ? S : S - T + first + count;
+    const Tensor mask = visible.defined() ? visible.narrow(0, first, count)
+                                          : causal_mask(count, seen, options.window, q.device());
+    return attend_at_once(q.narrow(0, first, count), keys.narrow(1, 0, seen),
+                          values.narrow(1, 0, seen), mask, options);
+  };
+  if (step >= T) return block(0, T);
+  Tensor out = at::empty({T, q.size(1), v.size(2)}, q.options());
+  for (int64_t first = 0; first < T; first += step) {
+    const int64_t count = std::min(step, T - first);
+    out.narrow(0, first, count).copy_(block(first, count));
+  }
+  return out;
 }
 
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
-  if (!options.is_plain())
-    return attend_plainly(q, k, v, causal_mask(q.size(0), k.size(0), options.window, q.device()),
-                          options);
+  if (!options.is_plain()) return attend_plainly(q, k, v, {}, options);
   const int64_t queries = q.size(0), keys = k.size(0);
   const bool grouped = q.size(1) != k.size(1);
   const bool windowed = options.window > 0 && options.window < keys;
@@ -109,8 +138,7 @@ Tensor shared_attention(const Tensor& q, const Tensor& keys, int64_t width,
                         const AttentionOptions& options) {
   TORCH_CHECK(options.is_plain() && options.window == 0, "shared keys take plain scores only");
   const int64_t T = q.size(0), H = q.size(1), S = keys.size(0);
-  constexpr int64_t kScores = int64_t{1} << 24;
-  const int64_t step = std::max<int64_t>(1, kScores / (H * S));
+  const int64_t step = queries_per_block(H, S);
   const Tensor wide = keys.to(at::kFloat);
   Tensor out = at::empty({T, H, width}, q.options());
   for (int64_t first = 0; first < T; first += step) {
@@ -143,8 +171,7 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const AttentionOptions& options) {
   return per_segment(q, segment_starts, [&](int64_t start, int64_t length) {
     const auto rows = [&](const Tensor& x) { return x.narrow(0, start, length); };
-    return attend_plainly(rows(q), rows(k), rows(v),
-                          causal_mask(length, length, options.window, q.device()), options);
+    return attend_plainly(rows(q), rows(k), rows(v), {}, options);
   });
 }
 

@@ -25,6 +25,7 @@ class Probe : public Attention {
     note(layer, "attention output", out);
     return out;
   }
+  std::vector<SequenceTokens> sequences() const override { return attention_.sequences(); }
   ops::SegmentStates past(int64_t layer, RecurrentPart part) override {
     return attention_.past(layer, part);
   }

@@ -5,6 +5,7 @@ package itself."""
 import json
 import math
 import re
+import shutil
 
 import numpy
 import pytest
@@ -267,6 +268,59 @@ def test_greedy_generation_equals_transformers(evaluated, folder):
                 break
             answer.append(best)
         assert sample["predicted_answer"] == tokenizer.decode(answer, skip_special_tokens=True)
+
+
+@torch.no_grad()
+def test_answers_end_at_the_tokens_of_generation_config_too(gradus, evaluated, folder, tmp_path):
+    shutil.copytree(folder / "model", tmp_path / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    for row in rows_of(folder / "chats.jsonl"):
+        prompt = tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
+        ids, answer = tokenizer.encode(prompt, add_special_tokens=False), []
+        for _ in range(12):
+            answer.append(model(torch.tensor([ids + answer])).logits[0, -1].argmax().item())
+        end = next((i for i in range(1, 12) if answer[i] not in answer[:i]), 0)
+        if end > 0:
+            break
+    assert end > 0 and tokenizer.eos_token_id not in answer[: end + 1]
+    path = tmp_path / "model" / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": [2, answer[end]]}))
+    write_lines(tmp_path / "row.jsonl", [row])
+    done = gradus("eval", folder / "recipe.yaml", f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}",
+                  f"tasks.4.data={tmp_path / 'row.jsonl'}")
+    assert done.returncode == 0, done.stderr
+    tasks, cut, _ = read_out(tmp_path / "out")
+    assert cut["write"][0]["predicted_answer"] == tokenizer.decode(answer[:end], skip_special_tokens=True)
+    assert tasks["write"]["generated_tokens"] == end and tasks["write"]["unfinished_answers"] == 0
+
+
+@torch.no_grad()
+def test_long_prompts_are_one_sequence_where_the_length_counts(gradus, folder, tmp_path):
+    """longrope: prompts on both sides of the original length, with a common beginning, in small passes."""
+    rope = tiny_models.PHI3_ROPE | {"long_factor": [2.0, 5.0, 12.0, 25.0, 40.0, 64.0]}  # far from the short ones
+    model = tiny_models.make("phi3_longrope", tmp_path / "model", seed=5, rope_parameters=rope)
+    for name in ["tokenizer.json", "tokenizer_config.json"]:
+        shutil.copy(folder / "model" / name, tmp_path / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    rows = [{"prompt": sentence(1, 24) + " " + sentence(i, n), "answer": "x"} for i, n in enumerate([1, 60, 3, 70, 2, 80, 90, 110])]
+    write_lines(tmp_path / "rows.jsonl", rows)
+    recipe = {"model": str(tmp_path / "model"), "dtype": "float32", "speed": None, "out": str(tmp_path / "out"), "batch_tokens": 16,
+              "tasks": [{"name": "write", "data": str(tmp_path / "rows.jsonl"), "generation": {"prompt": {"answer_key": "answer"}, "max_tokens": 8}}]}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    done = gradus("eval", tmp_path / "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    lengths = []
+    for row, sample in zip(rows, read_out(tmp_path / "out")[1]["write"], strict=True):
+        ids = tokenizer.encode(row["prompt"])
+        lengths.append(len(ids))
+        out = model(torch.tensor([ids]), use_cache=True)
+        answer = []
+        while len(answer) < 8:
+            answer.append(out.logits[0, -1].argmax().item())
+            out = model(torch.tensor([[answer[-1]]]), past_key_values=out.past_key_values, use_cache=True)
+        assert sample["predicted_answer"] == tokenizer.decode(answer, skip_special_tokens=True), len(ids)
+    assert min(lengths) < 56 and max(lengths) > 100, lengths
 
 
 def test_a_stop_text_cuts_the_answer(gradus, evaluated, folder):

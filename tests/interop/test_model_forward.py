@@ -35,6 +35,19 @@ def test_logits_equal_transformers_in_fp32(gradus, tmp_path, name):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_logits_that_are_no_numbers_are_refused(gradus, tmp_path):
+    model = tiny_models.make("llama", tmp_path / "model")
+    with torch.no_grad():
+        model.lm_head.weight[7] = 3e38
+        model.model.norm.weight.fill_(3e38)
+    model.save_pretrained(tmp_path / "model")
+    (tmp_path / "ids.json").write_text("[[1, 2, 3]]")
+    out = tmp_path / "logits.safetensors"
+    result = gradus("model", "forward", tmp_path / "model", "--ids", tmp_path / "ids.json", "--dtype", "float32", "--out", out)
+    assert result.returncode == 1 and "not finite" in result.stderr and not out.exists()
+    assert result.stderr.count("\n") == 1
+
+
 STEP = 1e4
 
 

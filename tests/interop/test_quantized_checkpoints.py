@@ -389,6 +389,19 @@ def test_a_projection_beside_quantised_ones_may_be_dense(gradus, tmp_path):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-4)
 
 
+def test_a_nested_block_beyond_all_bounds_is_refused(gradus, tmp_path):
+    tiny_models.make("llama", tmp_path)
+    quantise(tmp_path, nf4(nested=True))
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    name = next(n for n in tensors if n.endswith("bitsandbytes__nf4"))
+    state = json.loads(bytes(tensors[name].tolist())) | {"nested_blocksize": 2**63 - 1}
+    tensors[name] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    save_file(tensors, path)
+    done, _ = logits(gradus, tmp_path, [[1, 2, 3]])
+    assert done.returncode == 1 and "nested block size" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["gptq", "awq", "nf4"])
 def test_files_of_other_packages_compute_what_those_expand(gradus, tmp_path, name):
     shutil.copytree(FIXTURES / name, tmp_path / name)

@@ -13,6 +13,8 @@ import time
 import openai
 import pytest
 import serve_model
+import tiny_models
+import torch
 
 KEY = "a-key-for-tests"
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -309,6 +311,29 @@ def test_many_clients_get_what_each_would_get_alone(client):
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         together = list(pool.map(ask, range(16)))
     assert together == [ask(i) for i in range(16)]
+
+
+@torch.no_grad()
+def test_a_request_has_its_own_numbers_where_its_length_counts(gradus, tmp_path):
+    """longrope: a prompt in parts, and neighbours on both sides of the original length of 64."""
+    model = tiny_models.make("phi3_longrope", tmp_path / "model")
+    serve_model.train_tokenizer().save_pretrained(tmp_path / "model")
+    generator = torch.Generator().manual_seed(2)
+    prompts = [torch.randint(5, 320, (n,), generator=generator).tolist() for n in [62, 63, 64, 100]]
+    expected = []
+    for ids in prompts:
+        out, rows = model(torch.tensor([ids]), use_cache=True), []
+        for _ in range(3):
+            rows.append(torch.log_softmax(out.logits[0, -1], -1).max().item())
+            out = model(out.logits[:, -1:].argmax(-1), past_key_values=out.past_key_values, use_cache=True)
+        expected.append(rows)
+    with serve_model.serving(tmp_path / "model", "engine.prefill_tokens=32", "dtype=float32") as server:
+        for asked in [[p] for p in prompts] + [prompts]:
+            body = {"model": "tiny", "prompt": asked, "max_tokens": 3, "temperature": 0, "logprobs": 1}
+            status, _, text = server.post("/v1/completions", body)
+            assert status == 200, text
+            for ids, choice in zip(asked, json.loads(text)["choices"], strict=True):
+                assert choice["logprobs"]["token_logprobs"] == pytest.approx(expected[prompts.index(ids)], abs=2e-4)
 
 
 def test_a_full_queue_is_429_with_retry_after(tiny):

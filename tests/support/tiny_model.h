@@ -21,6 +21,20 @@ inline ModelConfig tiny_config(const std::string& type = "llama") {
   return model_config_from_json(json, "tiny");
 }
 
+// The same with a rotary embedding that changes beyond `length` tokens.
+inline ModelConfig length_config(const std::string& rope_type, int64_t length) {
+  const Json short_factor{1.0, 1.1, 1.2, 1.3, 1.5, 1.7, 2.0, 2.5},
+      long_factor{1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0};
+  Json json = tiny_config().source;
+  json["original_max_position_embeddings"] = length;
+  json["rope_scaling"] = {{"rope_type", rope_type},
+                          {"factor", 4.0},
+                          {"short_factor", short_factor},
+                          {"long_factor", long_factor}};
+  if (rope_type == "dynamic") json["max_position_embeddings"] = length;
+  return model_config_from_json(json, "tiny");
+}
+
 // Matrices of about 2/sqrt(K), norms near 1: outputs are O(1) and far from ties.
 inline Transformer model_by_formula(const ModelConfig& config, c10::ScalarType dtype = at::kFloat) {
   const at::NoGradGuard no_gradients;

@@ -13,6 +13,9 @@ void read_yarn(const ConfigReader& part, RopeConfig& rope) {
   rope.type = RopeType::kYarn;
   rope.beta_fast = part.number("beta_fast", 32.0);
   rope.beta_slow = part.number("beta_slow", 1.0);
+  for (const char* key : {"beta_fast", "beta_slow"})
+    part.refuse_if(!(part.number(key, 1.0) > 0), key, "a number above 0");
+  part.refuse_if(!(rope.theta > 1), "rope_theta", "a number above 1");
   rope.truncate = part.flag("truncate", true);
   const auto magnitude = [&](double weight) {
     return rope.factor <= 1 ? 1.0 : 0.1 * weight * std::log(rope.factor) + 1.0;
@@ -88,6 +91,9 @@ RopeConfig read_rope_parameters(const ConfigReader& part, const ModelConfig& con
     base.type = RopeType::kLlama3;
     base.low_freq_factor = json_get<double>(part.json(), "low_freq_factor", part.where());
     base.high_freq_factor = json_get<double>(part.json(), "high_freq_factor", part.where());
+    part.refuse_if(!(base.low_freq_factor > 0), "low_freq_factor", "a number above 0");
+    part.refuse_if(!(base.high_freq_factor > base.low_freq_factor), "high_freq_factor",
+                   "more than low_freq_factor");
   } else {
     throw Error({.what = "rope type is not supported",
                  .where = part.where(),

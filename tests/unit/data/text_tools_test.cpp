@@ -2,6 +2,7 @@
 #include "data/text_tools.h"
 
 #include "data/sample.h"
+#include "data/stop_tokens.h"
 #include "support/catch.h"
 #include "toy.h"
 
@@ -53,6 +54,16 @@ TEST_CASE("what a message says cannot become control tokens in training") {
   input.messages = row.messages;
   input.eos_token = toy.eos_token;
   CHECK(encode_chat(toy.chat_template->render_traced(input), *toy.tokenizer).ids == expected);
+}
+
+TEST_CASE("an answer ends at the tokens of both configs, of the tokenizer and of the template") {
+  const TemporaryFolder folder;
+  write_json(folder.path() / "config.json", {{"eos_token_id", 3}});
+  TextTools toy = tools();
+  toy.eos_token = "<u>";
+  CHECK(find_stop_tokens(folder.path(), toy, 10) == std::vector<TokenId>{3, 8, 9});
+  write_json(folder.path() / "generation_config.json", {{"eos_token_id", {5, 999}}});
+  CHECK(find_stop_tokens(folder.path(), toy, 10) == std::vector<TokenId>{3, 5, 8, 9});
 }
 
 TEST_CASE("the tokenizer's digest does not depend on the chat template") {

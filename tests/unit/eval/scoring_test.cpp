@@ -27,7 +27,7 @@ SequenceScore slow_score(const Transformer& model, const std::vector<TokenId>& p
                          const std::vector<TokenId>& continuation) {
   const at::NoGradGuard no_gradients;
   std::vector<int64_t> ids(prompt.begin(), prompt.end());
-  ids.insert(ids.end(), continuation.begin(), continuation.end());
+  ids.insert(ids.end(), continuation.begin(), continuation.end() - 1);
   const auto T = static_cast<int64_t>(ids.size());
   PackedAttention attention({0, T});
   const at::Tensor log_probs = at::log_softmax(
@@ -105,7 +105,7 @@ TEST_CASE("what prompts begin with is computed once and changes no score") {
   const auto scores = score_requests(model, requests,
                                      {.batch_tokens = GENERATE(1, 60, 4096),
                                       .progress = [&](int64_t tokens) { reported += tokens; }});
-  CHECK(reported == computed_tokens(requests));
+  CHECK(reported == computed_tokens(requests, config));
   for (size_t r = 0; r < requests.size(); ++r) {
     for (size_t c = 0; c < scores[r].size(); ++c) {
       const auto& request = requests[r];
@@ -127,6 +127,31 @@ TEST_CASE("a recurrent model continues the state of what prompts begin with") {
       for (size_t c = 0; c < scores[r].size(); ++c) {
         const auto& request = requests[r];
         CAPTURE(family, batch_tokens, r, c);
+        CHECK(scores[r][c].log_prob ==
+              Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
+                  .epsilon(1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("prompts are shared only among sequences with the same rotary frequencies") {
+  const std::string type = GENERATE("longrope", "dynamic");
+  const int64_t length = GENERATE(18, 87);  // between the lengths of some continuations
+  const Transformer model = model_by_formula(length_config(type, length));
+  const auto requests = GENERATE(true, false) ? mixed_requests() : common_beginnings();
+  for (const int64_t batch_tokens : {1, 60, 4096}) {
+    int64_t reported = 0;
+    const auto scores = score_requests(
+        model, requests,
+        {.batch_tokens = batch_tokens, .progress = [&](int64_t tokens) { reported += tokens; }});
+    CHECK(reported == computed_tokens(requests, model.config()));
+    REQUIRE(scores.size() == requests.size());
+    for (size_t r = 0; r < requests.size(); ++r) {
+      REQUIRE(scores[r].size() == requests[r].continuations.size());
+      for (size_t c = 0; c < scores[r].size(); ++c) {
+        const auto& request = requests[r];
+        CAPTURE(type, length, batch_tokens, r, c);
         CHECK(scores[r][c].log_prob ==
               Approx(slow_score(model, request.prompt, request.continuations[c]).log_prob)
                   .epsilon(1e-5));
@@ -167,5 +192,5 @@ TEST_CASE("empty requests are refused, and a stop request ends scoring") {
   request_stop(15);
   CHECK_THROWS_AS(score_requests(model, mixed_requests(), {}), Error);
   clear_stop_request();
-  CHECK(computed_tokens({{some_ids(10, 1), {{5}, {6}}}}) == 10);
+  CHECK(computed_tokens({{some_ids(10, 1), {{5}, {6}}}}, model.config()) == 10);
 }

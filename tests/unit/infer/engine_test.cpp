@@ -37,6 +37,7 @@ std::vector<int32_t> some_ids(int64_t count, int32_t start = 3) {
 
 struct Collected {
   std::vector<int32_t> ids;
+  std::vector<float> logprobs;
   FinishReason reason = FinishReason::kNone;
 };
 
@@ -45,7 +46,10 @@ std::future<Collected> submit(Engine& engine, GenerationRequest request) {
   auto promise = std::make_shared<std::promise<Collected>>();
   const uint64_t number =
       engine.submit(std::move(request), [collected, promise](const GenerationEvent& event) {
-        if (event.token) collected->ids.push_back(event.token->id);
+        if (event.token) {
+          collected->ids.push_back(event.token->id);
+          collected->logprobs.push_back(event.token->logprob);
+        }
         if (event.finish == FinishReason::kNone) return;
         collected->reason = event.finish;
         promise->set_value(*collected);
@@ -104,6 +108,55 @@ TEST_CASE("chunks of several sequences in one pass equal full passes, windows to
                 {.slot = 2, .past = 8, .ids = {a.begin() + 8, a.end()}, .all_rows = true}});
   CHECK(at::allclose(rows.narrow(0, 0, 12), full_logits(model, b).narrow(0, 11, 12), 1e-4, 1e-4));
   CHECK(at::allclose(rows.narrow(0, 12, 12), full_logits(model, a).narrow(0, 8, 12), 1e-4, 1e-4));
+}
+
+TEST_CASE("rotary frequencies are those of a token's own sequence") {
+  const Transformer model = model_by_formula(length_config(GENERATE("longrope", "dynamic"), 24));
+  KvCache cache(model.config(), {.slots = 2, .capacity = 64}, model.dtype(), model.device());
+  const std::vector<int32_t> ids = some_ids(40);
+  const auto part = [&](int64_t first, int64_t last) {
+    return std::vector<int32_t>(ids.begin() + first, ids.begin() + last);
+  };
+  SECTION("a prompt in parts has one length") {
+    run_prefill(model, cache, {{.slot = 0, .past = 0, .ids = part(0, 10), .length = 40}});
+    const at::Tensor rows =
+        run_pass(model, cache,
+                 {{.slot = 0, .past = 10, .ids = part(10, 40), .all_rows = true, .length = 40}});
+    CHECK(at::allclose(rows, full_logits(model, ids).narrow(0, 10, 30), 1e-4, 1e-4));
+  }
+  SECTION("a neighbour one position on changes nothing") {
+    run_prefill(
+        model, cache,
+        {{.slot = 0, .past = 0, .ids = part(0, 23)}, {.slot = 1, .past = 0, .ids = part(0, 24)}});
+    const at::Tensor rows = run_pass(model, cache,
+                                     {{.slot = 0, .past = 23, .ids = part(23, 24)},
+                                      {.slot = 1, .past = 24, .ids = part(24, 25)}});
+    const at::Tensor alone = run_pass(model, cache, {{.slot = 0, .past = 23, .ids = part(23, 24)}});
+    CHECK(at::allclose(rows.narrow(0, 0, 1), alone, 1e-5, 1e-5));
+    CHECK(at::allclose(alone, full_logits(model, part(0, 24)).narrow(0, 23, 1), 1e-4, 1e-4));
+  }
+}
+
+TEST_CASE("the engine cuts prompts whose length counts, and gives each its own numbers") {
+  auto model = std::make_shared<const Transformer>(model_by_formula(length_config("longrope", 24)));
+  Engine engine(model, {.max_sequences = 3, .context_length = 96, .prefill_tokens = 16});
+  std::vector<GenerationRequest> requests;
+  std::vector<std::future<Collected>> answers;
+  for (const int64_t length : {22, 23, 24, 25, 50}) {
+    requests.push_back(greedy(some_ids(length), 4));
+    requests.back().top_logprobs = 0;
+    answers.push_back(submit(engine, requests.back()));
+  }
+  for (size_t i = 0; i < requests.size(); ++i) {
+    CAPTURE(i);
+    const Collected collected = answers[i].get();
+    const auto alone = generate(*model, requests[i]);
+    REQUIRE(collected.ids.size() == 4);
+    for (size_t t = 0; t < 4; ++t) {
+      CHECK(collected.ids[t] == alone[t].id);
+      CHECK(collected.logprobs[t] == Approx(alone[t].logprob).margin(1e-4));
+    }
+  }
 }
 
 TEST_CASE("a copied prefix goes on as if it had been computed") {

@@ -116,6 +116,43 @@ TEST_CASE("attention of head sizes without a kernel goes another way to the same
   check_same(differentiate(fused, inputs), differentiate(plain, inputs), 20);
 }
 
+TEST_CASE("scores that no kernel computes are made in blocks with the same result") {
+  const int64_t T = 1500;  // 8 heads: more scores than a block has
+  const Inputs in = {values({T, 8, 8}, 5), values({T, 2, 8}, 6), values({T, 2, 8}, 7)};
+  const Tensor q = in[0].detach().clone().set_requires_grad(true);  // whose scores are kept whole
+  const Tensor slopes = values({8}, 9).abs() * 0.1;
+  const Tensor row = at::arange(T).unsqueeze(1), column = at::arange(T).unsqueeze(0);
+  const Tensor mask = (column <= row).logical_and(column.remainder(5) != 3);
+  for (const int64_t window : {0, 100}) {
+    for (const bool alibi : {false, true}) {
+      ops::AttentionOptions options{.scale = 0.4, .window = window};
+      if (alibi)
+        options.alibi_slopes = slopes;
+      else
+        options.softcap = 3;
+      CAPTURE(window, alibi);
+      const auto packed = [&](const Tensor& x) {
+        return ops::packed_attention(x, in[1], in[2], {0, 700, T}, options);
+      };
+      const auto whole = [&](const Tensor& x) {
+        return ops::packed_attention(x, in[1], in[2], {0, T}, options);
+      };
+      const auto last = [&](const Tensor& x) {
+        return ops::cached_attention(x.narrow(0, 100, T - 100), in[1], in[2], options);
+      };
+      const auto masked = [&](const Tensor& x) {
+        return ops::masked_attention(x, in[1], in[2], mask, options);
+      };
+      for (const std::function<Tensor(const Tensor&)>& attend :
+           std::vector<std::function<Tensor(const Tensor&)>>{packed, whole, last, masked}) {
+        const Tensor expected = attend(q).detach();
+        CHECK(expected.abs().mean().item<float>() > 0.01);
+        CHECK((attend(in[0]) - expected).abs().max().item<float>() <= 1e-6);
+      }
+    }
+  }
+}
+
 TEST_CASE("a checkpointed layer has the value and the gradients of the layer") {
   const Inputs inputs = {values({6, 10}, 10), values({10, 10}, 11)};
   const auto layer = [](const Tensor& x, const Tensor& w) {
