@@ -249,7 +249,7 @@ void SharedPrefixAttention::attend_part(size_t number, int64_t layer,
                                         const ops::AttentionOptions& options,
                                         std::vector<at::Tensor>& out) {
   const SharedPrefix& part = layout_[number];
-  const auto& [q, k, v] = qkv;  // of the part's tokens
+  const at::Tensor &q = qkv[0], &k = qkv[1], &v = qkv[2];  // of the part's tokens
   const auto masked = [&](const at::Tensor& queries, const at::Tensor& keys,
                           const at::Tensor& values) {
     const at::Tensor& visible = mask(number, options.window, q.device());
