@@ -83,7 +83,9 @@ void read_listed(TokenizerFolder& folder, const Json& decoder) {
 void read_added_file(TokenizerFolder& folder, const fs::path& file) {
   const Json added = read_object(file);
   const auto named = special_tokens(folder, {});
-  for (const auto& [content, id] : added.items()) {
+  for (const auto& item : added.items()) {
+    const std::string& content = item.key();
+    const Json& id = item.value();
     if (!id.is_number_integer() || id < 0 || id > INT32_MAX / 2)
       throw Error(
           {.what = "token '" + printable(content) + "' has no usable id", .where = file.string()});
