@@ -88,18 +88,18 @@ class PartFile {
   }
 
   bool verified() const {
-    Hasher hasher(file_.sha256.empty() ? HashKind::kSha1 : HashKind::kSha256);
-    if (file_.sha256.empty()) hasher.update(cat("blob ", file_.bytes, '\0'));
+    std::optional<Hasher> hasher;
+    start_blob_digest(hasher, file_);
     std::string buffer(1 << 20, '\0');
     for (int64_t at = 0; at < file_.bytes;) {
       throw_if_transfer_stopped();
       const ssize_t got = ::pread(descriptor_, buffer.data(), buffer.size(), at);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) fail("cannot be read");
-      hasher.update({buffer.data(), static_cast<size_t>(got)});
+      hasher->update({buffer.data(), static_cast<size_t>(got)});
       at += got;
     }
-    return hasher.hex() == file_.etag();
+    return hasher->hex() == file_.etag();
   }
 
   void clear() {
@@ -122,15 +122,7 @@ class PartFile {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    const int code = errno;
-    throw Error({.what = cat(what, ": ", std::strerror(code)),
-                 .where = path_.string(),
-                 .hint = code == ENOSPC || code == EDQUOT
-                             ? "free some space or set HF_HUB_CACHE to a larger disk; the next run "
-                               "continues"
-                             : ""});
-  }
+  [[noreturn]] void fail(const std::string& what) const { throw_file_error(path_, what); }
 
   // A beginning that was fetched in one piece is the first range.
   void take_over(const fs::path& incomplete) {

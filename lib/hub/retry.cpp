@@ -2,7 +2,9 @@
 #include "hub/retry.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <thread>
 
 #include "base/error.h"
@@ -74,6 +76,21 @@ void check_space(const fs::path& folder, int64_t bytes) {
                .expected = human_bytes(bytes),
                .found = human_bytes(static_cast<int64_t>(space.available)) + " free",
                .hint = "free some space or set HF_HUB_CACHE to a larger disk"});
+}
+
+void throw_file_error(const fs::path& path, const std::string& what) {
+  const int code = errno;
+  throw Error({.what = cat(what, ": ", std::strerror(code)),
+               .where = path.string(),
+               .hint = code == ENOSPC || code == EDQUOT
+                           ? "free some space or set HF_HUB_CACHE to a larger disk; the next run "
+                             "continues"
+                           : ""});
+}
+
+void start_blob_digest(std::optional<Hasher>& hasher, const HubFile& file) {
+  hasher.emplace(file.sha256.empty() ? HashKind::kSha1 : HashKind::kSha256);
+  if (file.sha256.empty()) hasher->update(cat("blob ", file.bytes, '\0'));
 }
 
 }  // namespace gradus

@@ -7,7 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "base/files.h"
+#include "base/hash.h"
 #include "hub/http.h"
+#include "hub/listing.h"
 
 namespace gradus {
 
@@ -38,5 +41,10 @@ std::optional<int64_t> first_byte_of(const std::string& content_range);
 
 // Throws gradus::Error when the disk of `folder` has fewer free bytes.
 void check_space(const fs::path& folder, int64_t bytes);
+
+// Throws that a file of the cache `what` (errno says why), with what to do about a full disk.
+[[noreturn]] void throw_file_error(const fs::path& path, const std::string& what);
+// Makes `hasher` ready for the file's bytes; hex() of a whole file is then its etag().
+void start_blob_digest(std::optional<Hasher>& hasher, const HubFile& file);
 
 }  // namespace gradus

@@ -42,7 +42,7 @@ class Incomplete {
     if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) < 0)
       fail("cannot be emptied");
     bytes_ = 0;
-    start_digest();
+    start_blob_digest(hasher_, file_);
   }
 
   void append(std::string_view part) {
@@ -70,24 +70,11 @@ class Incomplete {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const {
-    const int code = errno;
-    throw Error({.what = cat(what, ": ", std::strerror(code)),
-                 .where = path_.string(),
-                 .hint = code == ENOSPC || code == EDQUOT
-                             ? "free some space or set HF_HUB_CACHE to a larger disk; the next run "
-                               "continues"
-                             : ""});
-  }
-
-  void start_digest() {
-    hasher_.emplace(file_.sha256.empty() ? HashKind::kSha1 : HashKind::kSha256);
-    if (file_.sha256.empty()) hasher_->update(cat("blob ", file_.bytes, '\0'));
-  }
+  [[noreturn]] void fail(const std::string& what) const { throw_file_error(path_, what); }
 
   // What an earlier run left counts, and is digested again.
   void resume() {
-    start_digest();
+    start_blob_digest(hasher_, file_);
     const off_t size = ::lseek(descriptor_, 0, SEEK_END);
     if (size < 0) fail("cannot be read");
     if (size > file_.bytes) return clear();
