@@ -65,7 +65,9 @@ std::string listed(const std::vector<std::string>& names) {
 class Reader {
  public:
   Reader(const fs::path& folder, const TensorNames& names)
-      : folder_(folder), files_(folder), names_(names) {}
+      : folder_(folder), files_(folder), names_(names) {
+    split_stacked(files_, names_);
+  }
 
   bool contains(const std::string& name) const { return files_.contains(in_files(name)); }
 

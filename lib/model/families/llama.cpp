@@ -9,19 +9,6 @@
 namespace gradus {
 namespace {
 
-// What llama's relatives share; heads may be wider than D / H.
-void read_like_llama(const ConfigReader& reader, ModelConfig& config,
-                     const RopeDefaults& rope = {}) {
-  read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
-  config.head_dim = reader.size("head_dim", config.head_dim);
-  config.activation = reader.activation("hidden_act", "silu");
-  use_one_rope(config, read_rope(reader, config, rope));
-}
-
-void read_attention_bias(const ConfigReader& reader, ModelConfig& config) {
-  config.qkv_bias = config.o_bias = reader.flag("attention_bias", false);
-}
-
 // Experts in every decoder_sparse_step-th layer that mlp_only_layers does not name.
 void read_qwen_experts(const ConfigReader& reader, ModelConfig& config) {
   config.moe = {
@@ -39,6 +26,17 @@ void read_qwen_experts(const ConfigReader& reader, ModelConfig& config) {
 }
 
 }  // namespace
+
+void read_like_llama(const ConfigReader& reader, ModelConfig& config, const RopeDefaults& rope) {
+  read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
+  config.head_dim = reader.size("head_dim", config.head_dim);
+  config.activation = reader.activation("hidden_act", "silu");
+  use_one_rope(config, read_rope(reader, config, rope));
+}
+
+void read_attention_bias(const ConfigReader& reader, ModelConfig& config) {
+  config.qkv_bias = config.o_bias = reader.flag("attention_bias", false);
+}
 
 void read_llama(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config);
@@ -133,14 +131,18 @@ void read_smollm3(const ConfigReader& reader, ModelConfig& config) {
   }
 }
 
-void read_olmo2(const ConfigReader& reader, ModelConfig& config) {
+void read_seed_oss(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config);
+  config.qkv_bias = reader.flag("attention_bias", true);
+  config.o_bias = reader.flag("attention_out_bias", false);
+  config.mlp_bias = reader.flag("mlp_bias", false);
+}
+
+void read_ernie4_5(const ConfigReader& reader, ModelConfig& config) {
+  read_like_llama(reader, config, {.theta = 500000.0, .interleaved = true});
   config.norm_eps = reader.number("rms_norm_eps", 1e-5);
-  read_attention_bias(reader, config);
-  config.qk_norm = QkNorm::kFull;
-  config.names.attention_norm = config.names.mlp_norm = "";
-  config.names.attention_post_norm = "post_attention_layernorm";
-  config.names.mlp_post_norm = "post_feedforward_layernorm";
+  config.qkv_bias = config.o_bias = config.mlp_bias = reader.flag("use_bias", false);
+  config.tie_word_embeddings = true;
 }
 
 void read_phi3(const ConfigReader& reader, ModelConfig& config) {

@@ -21,6 +21,10 @@ double window_of(const Config& config) {
   return found == config.layer_window.end() ? 0 : number(*found);
 }
 
+bool has_layer_norms(const Config& config) {
+  return config.norm == NormKind::kLayer || config.norm == NormKind::kPlainLayer;
+}
+
 bool rotates(const Config& config) { return config.positions == Positions::kRope; }
 
 constexpr Row kUsualKeys[] = {
@@ -41,15 +45,27 @@ constexpr Row kUsualKeys[] = {
     {"rope.freq_base", "rope_theta", Row::kOptionalNumber,
      [](const Config& c) { return rotates(c) ? c.ropes.front().theta : 0.0; }},
     {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Row::kOptionalNumber,
-     [](const Config& c) { return c.norm == NormKind::kLayer ? 0.0 : c.norm_eps; }},
+     [](const Config& c) { return has_layer_norms(c) ? 0.0 : c.norm_eps; }},
     {"attention.layer_norm_epsilon", "layer_norm_eps", Row::kOptionalNumber,
-     [](const Config& c) { return c.norm == NormKind::kLayer ? c.norm_eps : 0.0; }},
+     [](const Config& c) { return has_layer_norms(c) ? c.norm_eps : 0.0; }},
     {"attention.key_length", "head_dim", Row::kSize,
      [](const Config& c) { return number(c.head_dim); }},
     {"attention.value_length", nullptr, Row::kSize,
      [](const Config& c) { return number(c.head_dim); }},
     {"rope.dimension_count", nullptr, Row::kOptionalSize,
      [](const Config& c) { return rotates(c) ? number(c.ropes.front().dim) : 0.0; }},
+    {"vocab_size", nullptr, Row::kSize, [](const Config& c) { return number(c.vocab_size); }},
+};
+
+// llama.cpp wants a number of heads, 0, of models that have none.
+constexpr Row kRecurrentKeys[] = {
+    kUsualKeys[0],
+    kUsualKeys[1],
+    kUsualKeys[2],
+    kUsualKeys[3],
+    {"attention.head_count", nullptr, Row::kSize, [](const Config&) { return 0.0; }},
+    {"attention.layer_norm_epsilon", "norm_eps", Row::kNumber,
+     [](const Config& c) { return c.norm_eps; }},
     {"vocab_size", nullptr, Row::kSize, [](const Config& c) { return number(c.vocab_size); }},
 };
 
@@ -95,6 +111,14 @@ constexpr Row kGraniteKeys[] = {
     {"logit_scale", "logits_scaling", Row::kNumber,
      [](const Config& c) { return 1 / c.logits_scale; }},
 };
+constexpr Row kCohere2Keys[] = {
+    {"logit_scale", "logit_scale", Row::kNumber, [](const Config& c) { return c.logits_scale; }},
+    {"attention.sliding_window", "sliding_window", Row::kSize, window_of},
+};
+constexpr Row kOlmoKeys[] = {
+    {"attention.clamp_kqv", "clip_qkv", Row::kOptionalNumber,
+     [](const Config& c) { return c.clip_qkv; }},
+};
 constexpr Row kParallelKeys[] = {
     {"use_parallel_residual", "use_parallel_residual", Row::kFlag,
      [](const Config& c) { return c.residual == Residual::kParallel ? 1.0 : 0.0; }},
@@ -105,8 +129,20 @@ constexpr Row kMptKeys[] = {
     {"attention.max_alibi_bias", nullptr, Row::kNumber,
      [](const Config& c) { return c.alibi.bias_max; }},
 };
+constexpr Row kRwkv7Keys[] = {
+    {"wkv.head_size", "head_dim", Row::kSize, [](const Config& c) { return number(c.head_dim); }},
+    {"attention.decay_lora_rank", "decay_low_rank_dim", Row::kSize,
+     [](const Config& c) { return number(c.recurrent.decay_rank); }},
+    {"attention.iclr_lora_rank", "a_low_rank_dim", Row::kSize,
+     [](const Config& c) { return number(c.recurrent.rate_rank); }},
+    {"attention.value_residual_mix_lora_rank", "v_low_rank_dim", Row::kSize,
+     [](const Config& c) { return number(c.recurrent.value_rank); }},
+    {"attention.gate_lora_rank", "gate_low_rank_dim", Row::kSize,
+     [](const Config& c) { return number(c.recurrent.gate_rank); }},
+};
 
 constexpr GgufRename kNoHeadDim[] = {{"head_dim", nullptr}};
+constexpr GgufRename kOlmoNames[] = {{"layer_norm_eps", nullptr}};
 constexpr GgufRename kGpt2Names[] = {{"num_hidden_layers", "n_layer"},
                                      {"max_position_embeddings", "n_positions"},
                                      {"hidden_size", "n_embd"},
@@ -153,6 +189,12 @@ constexpr const char* kSmolLm3 =
     R"({"hidden_act": "silu", "no_rope_layer_interval": 4, "pad_token_id": null,
         "use_sliding_window": false})";
 constexpr const char* kOlmo2 = R"({"hidden_act": "silu", "attention_bias": false})";
+constexpr const char* kCohere = R"({"hidden_act": "silu", "attention_bias": false})";
+constexpr const char* kSeedOss =
+    R"({"hidden_act": "silu", "attention_out_bias": false, "mlp_bias": false})";
+constexpr const char* kErnie = R"({"hidden_act": "silu", "use_bias": false})";
+constexpr const char* kOlmoe =
+    R"({"hidden_act": "silu", "attention_bias": false, "norm_topk_prob": false})";
 // llama.cpp normalises the experts' weights in one of the two, and does not in the other.
 constexpr const char* kQwen2Moe =
     R"({"hidden_act": "silu", "use_sliding_window": false, "norm_topk_prob": false,
@@ -177,6 +219,9 @@ constexpr const char* kFalcon =
     R"({"activation": "gelu", "alibi": false, "bias": false, "parallel_attn": true})";
 constexpr const char* kMpt = R"({"no_bias": true, "norm_type": "low_precision_layernorm"})";
 constexpr const char* kPhi = R"({"hidden_act": "gelu_new", "qk_layernorm": false})";
+constexpr const char* kRwkv7 =
+    R"({"hidden_act": "sqrelu", "norm_first": true, "norm_bias": true, "attn": null,
+        "attn_mode": "chunk", "fuse_norm": false})";
 constexpr const char* kStarcoder2 = R"({"hidden_act": "gelu_pytorch_tanh", "use_bias": true})";
 
 bool has_experts(const GgufSource& source) {
@@ -361,6 +406,58 @@ constexpr GgufArchitecture kArchitectures[] = {
      nullptr, complete_stablelm},
     {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", kStarcoder2, kAsIs, kSplit,
      kStarcoderNames, kWindowKeys},
+    {.name = "rwkv7",
+     .model_type = "rwkv7",
+     .model_class = "RWKV7ForCausalLM",
+     .constants = kRwkv7,
+     .keys = kRwkv7Keys,
+     .complete = complete_rwkv7,
+     .layers = GgufLayers::kRwkv7,
+     .output = GgufOutput::kOwn},
+    {.name = "command-r",
+     .model_type = "cohere",
+     .model_class = "CohereForCausalLM",
+     .constants = kCohere,
+     .keys = std::span(kCohere2Keys).first<1>(),
+     .complete = complete_cohere,
+     .output = GgufOutput::kTied},
+    {.name = "cohere2",
+     .model_type = "cohere2",
+     .model_class = "Cohere2ForCausalLM",
+     .constants = kCohere,
+     .keys = kCohere2Keys,
+     .complete = complete_cohere2,
+     .windows = true,
+     .output = GgufOutput::kTied},
+    {.name = "olmo",
+     .model_type = "olmo",
+     .model_class = "OlmoForCausalLM",
+     .constants = kCohere,
+     .qk_rows = kPermuted,
+     .renames = kOlmoNames,
+     .keys = kOlmoKeys},
+    {.name = "olmoe",
+     .model_type = "olmoe",
+     .model_class = "OlmoeForCausalLM",
+     .constants = kOlmoe,
+     .keys = std::span(kQwenMoeKeys).first<2>(),
+     .complete = complete_olmoe},
+    {.name = "seed_oss",
+     .model_type = "seed_oss",
+     .model_class = "SeedOssForCausalLM",
+     .constants = kSeedOss,
+     .complete = complete_attention_bias},
+    {.name = "ernie4_5",
+     .model_type = "ernie4_5",
+     .model_class = "Ernie4_5ForCausalLM",
+     .constants = kErnie},
+    {.name = "exaone4",
+     .model_type = "exaone4",
+     .model_class = "Exaone4ForCausalLM",
+     .constants = kSilu,
+     .keys = kWindowKeys,
+     .complete = complete_exaone4,
+     .windows = true},
 };
 
 template <class Name>
@@ -405,7 +502,10 @@ const GgufArchitecture& gguf_architecture_of(const ModelConfig& config, const st
                .found = printable(config.model_type)});
 }
 
-std::span<const GgufKeyRow> gguf_usual_keys() { return kUsualKeys; }
+std::span<const GgufKeyRow> gguf_usual_keys(GgufLayers layers) {
+  if (layers == GgufLayers::kRwkv7) return kRecurrentKeys;
+  return kUsualKeys;
+}
 
 const char* gguf_field_name(const GgufArchitecture& architecture, const GgufKeyRow& row) {
   if (!row.hf) return nullptr;

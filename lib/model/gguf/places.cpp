@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/gguf/places_rwkv.h"
 
 namespace gradus {
 namespace {
@@ -29,7 +30,13 @@ class Builder {
     if (c_.positions == Positions::kLearned)
       plain("position_embd.weight", n.positions + ".weight",
             {c_.max_position_embeddings, c_.hidden_size});
-    for (int64_t i = 0; i < c_.num_hidden_layers; ++i) layer(i);
+    norm("token_embd_norm", n.embedding_norm, c_.hidden_size);
+    for (int64_t i = 0; i < c_.num_hidden_layers; ++i) {
+      if (architecture_.layers == GgufLayers::kRwkv7)
+        add_rwkv7_places(c_, i, places_);
+      else
+        layer(i);
+    }
     gguf_prefix_ = hf_prefix_ = "";
     norm("output_norm", n.final_norm, c_.hidden_size);
     if (!c_.tie_word_embeddings)
@@ -51,7 +58,10 @@ class Builder {
     // Falcon's two parallel norms: the file's usual one is that of the MLP.
     const bool two =
         c_.residual == Residual::kParallel && c_.model_type == "falcon" && !n.mlp_norm.empty();
-    const Norms norms = two ? Norms{"attn_norm_2", "attn_norm"} : Norms{};
+    const bool behind = c_.model_type == "seed_oss";  // by name only
+    const Norms norms = two      ? Norms{"attn_norm_2", "attn_norm"}
+                        : behind ? Norms{"attn_norm", "post_attention_norm"}
+                                 : Norms{};
     norm(norms.attention, n.attention_norm, D);
     qkv();
     linear("attn_output", n.o, D, c_.num_attention_heads * c_.head_dim, c_.o_bias);
@@ -80,7 +90,7 @@ class Builder {
   }
 
   void norm(const std::string& gguf, const std::string& hf, int64_t size) {
-    if (hf.empty()) return;
+    if (hf.empty() || c_.norm == NormKind::kPlainLayer) return;
     GgufPlace& weight = vector(gguf + ".weight", hf + ".weight", size);
     if (c_.norm == NormKind::kRmsPlusOne) weight.shift = 1;
     if (c_.norm_bias) vector(gguf + ".bias", hf + ".bias", size);
@@ -169,6 +179,10 @@ class Builder {
     }
     GgufPlace& place = add(gguf + ".weight", {heads, Dh}, Dh);
     if (!holds(place)) return;
+    if (!hf.ends_with('.')) {
+      place.slices = {{.hf = hf_prefix_ + hf + ".weight", .hf_shape = {heads, Dh}, .rows = heads}};
+      return;
+    }
     for (int64_t head = 0; head < heads; ++head)
       place.slices.push_back(
           {.hf = cat(hf_prefix_, hf, head, ".weight"), .hf_shape = {Dh}, .begin = head, .rows = 1});
@@ -256,11 +270,12 @@ class Placer {
   void place(const GgufPlace& place) {
     const auto found = left_.find(place.gguf);
     if (found == left_.end()) {
-      problems_.push_back("'" + place.gguf + "' is missing");
+      if (!place.unused) problems_.push_back("'" + place.gguf + "' is missing");
       return;
     }
     const GgufTensor* tensor = found->second;
     left_.erase(found);
+    if (place.unused) return;
     if (tensor->shape != place.shape) {
       problems_.push_back("'" + place.gguf + "' has shape " + shape_text(tensor->shape) +
                           " instead of " + shape_text(place.shape));
