@@ -109,6 +109,31 @@ TEST_CASE("byte-pair encoding in linear time equals merging by rank") {
   if (shuffled) CHECK(merged > 100);
 }
 
+TEST_CASE("byte-pair encoding in linear time takes pieces cut inside characters") {
+  const std::vector<std::string> alphabet = {"a", " ", "é", "你", "他", "好", "🎉"};
+  Random random(4);
+  size_t wrong = 0, fast = 0;
+  for (int table = 0; table < 40; ++table) {
+    Table made(random, alphabet, false);
+    made.byte_ids[3] = -1;  // no token for this byte
+    const ByteBpe bpe([&](TokenId id) { return made.tokens[static_cast<size_t>(id)]; },
+                      static_cast<TokenId>(made.tokens.size()), made.byte_ids, made.merges);
+    REQUIRE(bpe.usable());
+    for (int i = 0; i < 60; ++i) {
+      const std::string text = random_text(random, alphabet, 2 + below(random, 20));
+      const size_t begin = below(random, text.size());
+      const std::string piece = text.substr(begin, 1 + below(random, text.size() - begin));
+      std::vector<TokenId> ids;
+      fast += bpe.encode(piece, ids);
+      wrong += !ids.empty() && ids != made.merged(piece);
+      ids.clear();
+      wrong += bpe.encode(piece + "\x03", ids) || !ids.empty();
+    }
+  }
+  CHECK(wrong == 0);
+  CHECK(fast > 1000);
+}
+
 TEST_CASE("character classes equal those of the regular expression engine") {
   struct Row {
     const char* pattern;
