@@ -93,6 +93,7 @@ struct StackedNames {
   std::string whole;  // the end of its name
   std::vector<std::string> parts;
   std::vector<int64_t> shape;
+  bool written = false;  // by whoever writes such files today
 };
 
 // Tensor names without ".weight" or ".bias". A norm without a name does not exist.

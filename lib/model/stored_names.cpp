@@ -5,10 +5,10 @@
 
 namespace gradus {
 
-void split_stacked(SafetensorsFolder& files, const TensorNames& names) {
-  if (names.stacked.empty()) return;
+void split_stacked(SafetensorsFolder& files, const std::vector<StackedNames>& names) {
+  if (names.empty()) return;
   for (const std::string& name : files.names()) {
-    for (const StackedNames& stacked : names.stacked) {
+    for (const StackedNames& stacked : names) {
       if (!name.ends_with(stacked.whole)) continue;
       const std::string prefix = name.substr(0, name.size() - stacked.whole.size());
       std::vector<std::string> parts;

@@ -46,6 +46,7 @@ GGUF = {
     "qwen2_moe": {"decoder_sparse_step": 1},
     "qwen3_moe": {"mlp_only_layers": []},
     "granite": {},
+    "granitemoe": {},
     "smollm3": {"no_rope_layer_interval": 4, "num_hidden_layers": 5},
     "olmo2": {},
     "phi3": {},

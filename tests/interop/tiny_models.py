@@ -127,6 +127,7 @@ MODELS = {
     "llama_yarn_rope": (transformers.LlamaConfig, {"rope_parameters": YARN_ROPE}),
     "llama_dynamic_rope": (transformers.LlamaConfig, {"rope_parameters": DYNAMIC_ROPE, "max_position_embeddings": 36}),
     "granite": (transformers.GraniteConfig, {**GRANITE, "attention_bias": True}),
+    "granitemoe": (transformers.GraniteMoeConfig, {**GRANITE, "num_local_experts": 5}),
     "smollm3": (transformers.SmolLM3Config, {"no_rope_layer_interval": 2, "pad_token_id": 0}),
     "smollm3_window": (
         transformers.SmolLM3Config,

@@ -29,6 +29,8 @@ std::span<const Family> families() {
       Family{"gpt2", "GPT-2", read_gpt2, kTransformers},
       Family{"gpt_neox", "GPT-NeoX, Pythia, RedPajama, Dolly", read_gpt_neox, kTransformers},
       Family{"granite", "Granite 3", read_granite, kTransformers},
+      Family{"granitemoe", "Granite 3 mixtures of experts, PowerMoE", read_granitemoe,
+             kTransformers},
       Family{"internlm2", "InternLM2, InternLM2.5", read_internlm2, kEquations},
       Family{"llama", "Llama 1 to 3.3, Yi, Vicuna, SmolLM 1 and 2, DeepSeek LLM", read_llama,
              kTransformers},

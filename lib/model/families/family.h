@@ -39,6 +39,7 @@ void read_deepseek_v2(const ConfigReader& reader, ModelConfig& config);
 void read_deepseek_v3(const ConfigReader& reader, ModelConfig& config);
 void read_glm4_moe(const ConfigReader& reader, ModelConfig& config);
 void read_granite(const ConfigReader& reader, ModelConfig& config);
+void read_granitemoe(const ConfigReader& reader, ModelConfig& config);
 void read_smollm3(const ConfigReader& reader, ModelConfig& config);
 void read_olmo(const ConfigReader& reader, ModelConfig& config);
 void read_olmo2(const ConfigReader& reader, ModelConfig& config);

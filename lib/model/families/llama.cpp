@@ -107,6 +107,30 @@ void read_granite(const ConfigReader& reader, ModelConfig& config) {
   config.logits_scale = 1 / divisor;
 }
 
+// Files hold the experts of a layer in two tensors.
+void read_granitemoe(const ConfigReader& reader, ModelConfig& config) {
+  read_granite(reader, config);
+  config.moe = {.experts = reader.size("num_local_experts", 8),
+                .experts_per_token = reader.size("num_experts_per_tok", 2),
+                .intermediate_size = config.intermediate_size};
+  config.layer_moe.assign(static_cast<size_t>(config.num_hidden_layers), 1);
+  TensorNames& names = config.names;
+  names.router = "block_sparse_moe.router.layer";
+  names.experts = "block_sparse_moe.experts.";
+  names.expert_gate_up = {"input_linear"};
+  names.expert_down = "output_linear";
+  const int64_t D = config.hidden_size, F = config.intermediate_size;
+  for (const auto& [leaf, shape] :
+       {std::pair{"input_linear", std::vector{2 * F, D}}, {"output_linear", std::vector{D, F}}}) {
+    const std::string end = cat(leaf, ".weight");
+    StackedNames stacked{
+        .whole = ".block_sparse_moe." + end, .parts = {}, .shape = shape, .written = true};
+    for (int64_t e = 0; e < std::min<int64_t>(config.moe.experts, 4096); ++e)
+      stacked.parts.push_back(cat(".", names.experts, e, ".", end));
+    names.stacked.push_back(std::move(stacked));
+  }
+}
+
 void read_smollm3(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config, {.theta = 2000000.0});
   read_attention_bias(reader, config);

@@ -65,6 +65,13 @@ std::vector<GgufTensorJob> plan(const SafetensorsFolder& files, const ModelConfi
   return jobs;
 }
 
+// Those that nobody writes any more: the others have places as they are.
+std::vector<StackedNames> old_stacks(const TensorNames& names) {
+  std::vector<StackedNames> old = names.stacked;
+  std::erase_if(old, [](const StackedNames& stacked) { return stacked.written; });
+  return old;
+}
+
 void warn_of_windows(const ModelConfig& config, const GgufArchitecture& architecture,
                      const std::string& where) {
   const auto window = std::max_element(config.layer_window.begin(), config.layer_window.end());
@@ -129,7 +136,7 @@ void export_gguf(const fs::path& folder, const fs::path& file, const GgufExportO
   check_gguf_can_say(config, architecture, where);
   warn_of_windows(config, architecture, where);
   SafetensorsFolder files(folder);
-  split_stacked(files, config.names);
+  split_stacked(files, old_stacks(config.names));
   const std::vector<GgufPlace> places = gguf_places(config, architecture, nullptr);
   const std::vector<GgufTensorJob> jobs = plan(files, config, places, type);
 

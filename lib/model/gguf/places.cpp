@@ -212,10 +212,27 @@ class Builder {
     return !image_ || (tensor && tensor->shape == place.shape);
   }
 
+  // Of experts that files hold in one tensor, part `part` of `of`.
+  void slices_of_stack(GgufPlace& place, const StackedNames& stacked, int64_t part, int64_t of) {
+    const int64_t E = place.shape[0], N = place.shape[1], K = place.shape[2];
+    for (int64_t e = 0; e < E; ++e)
+      place.slices.push_back({.hf = hf_prefix_ + stacked.whole.substr(1),
+                              .hf_shape = {E, of * N, K},
+                              .begin = e * N,
+                              .rows = N,
+                              .order = {.head = N, .first = of * e + part}});
+  }
+
   void stack(const std::string& gguf, const std::string& leaf, int64_t N, int64_t K) {
     const int64_t E = c_.moe.experts;
     GgufPlace& place = add(gguf + ".weight", {E, N, K}, K);
     if (!holds(place)) return;
+    const auto& stacked = c_.names.stacked;
+    if (!stacked.empty()) {
+      const bool down = gguf == "ffn_down_exps";
+      return slices_of_stack(place, stacked[down ? 1 : 0], gguf == "ffn_up_exps" ? 1 : 0,
+                             down ? 1 : 2);
+    }
     for (int64_t e = 0; e < E; ++e)
       place.slices.push_back({.hf = cat(hf_prefix_, c_.names.experts, e, ".", leaf, ".weight"),
                               .hf_shape = {N, K},
@@ -228,8 +245,8 @@ class Builder {
     const int64_t S = c_.moe.shared_intermediate_size;
     const TensorNames& n = c_.names;
     plain("ffn_gate_inp.weight", n.router + ".weight", {c_.moe.experts, D});
-    stack("ffn_gate_exps", n.expert_gate_up[0], F, D);
-    stack("ffn_up_exps", n.expert_gate_up[1], F, D);
+    stack("ffn_gate_exps", n.expert_gate_up.front(), F, D);
+    stack("ffn_up_exps", n.expert_gate_up.back(), F, D);
     stack("ffn_down_exps", n.expert_down, D, F);
     if (S == 0) return;
     GgufPlace& gate = add("ffn_gate_inp_shexp.weight", {D}, D);

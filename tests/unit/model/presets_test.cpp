@@ -35,6 +35,7 @@ TEST_CASE("every preset loads, and has the published number of parameters") {
                                                  {"gpt2-large", 774030080},
                                                  {"gpt2-medium", 354823168},
                                                  {"gpt2-xl", 1557611200},
+                                                 {"granite-3.0-1b-a400m", 1334628352},
                                                  {"granite-3.1-2b", 2533531648},
                                                  {"granite-3.1-8b", 8170848256},
                                                  {"internlm2-7b", 7737708544},
