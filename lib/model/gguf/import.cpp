@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/gguf/convert.h"
 #include "model/gguf/describe.h"
 #include "text/tokenizer/gguf_rwkv.h"
@@ -84,6 +85,11 @@ void write_tokenizer(const GgufFile& file, const GgufModel& model, const fs::pat
 void write_chat_template(const GgufFile& file, const fs::path& folder) {
   const auto source =
       json_get<std::string>(file.metadata(), "tokenizer.chat_template", "", file.path().string());
+  if (source == "rwkv-world") {  // what llama.cpp's older converters wrote
+    log_warning("gguf", file.path().string() +
+                            ": names a chat template of llama.cpp's, rwkv-world, and has none");
+    return;
+  }
   if (!source.empty()) write_file_atomic(folder / "chat_template.jinja", source);
 }
 
