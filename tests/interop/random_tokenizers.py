@@ -209,7 +209,7 @@ class Maker:
     def added_tokens(self, vocab):
         contents = self.source.sample(ADDED, self.pick(0, 0, 2, 5, 9))
         if self.flip(0.3):
-            contents += self.source.sample(sorted(vocab), 2)
+            contents += self.source.sample(sorted(vocab), min(2, len(vocab)))
         return [{"id": i, "content": c, "single_word": self.flip(0.2), "lstrip": self.flip(0.3), "rstrip": self.flip(0.3),
                  "normalized": self.flip(), "special": self.flip()} for i, c in enumerate(dict.fromkeys(contents)) if c]
 
