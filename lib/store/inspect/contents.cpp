@@ -143,6 +143,15 @@ ModelContents open_contents(const fs::path& path) {
   return contents;
 }
 
+std::optional<ModelConfig> model_config_of(const ModelContents& contents) {
+  if (contents.kind != ContentsKind::kModel) return std::nullopt;
+  try {
+    return model_config_from_json(contents.config, (contents.path / "config.json").string());
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 bool is_numeric(const ContentTensor& tensor) {
   return tensor.gguf != nullptr || numeric_type(tensor.dtype) != nullptr;
 }
