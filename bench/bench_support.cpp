@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -38,6 +37,7 @@ Options read_options(int argc, char** argv, int rounds) {
     const std::string word = argv[i];
     if (word == "--quick") {
       options.rounds = 1;
+      options.quick = true;
     } else if (word == "--model" && i + 1 < argc) {
       options.model = argv[++i];
     } else if (word.rfind("--", 0) == 0) {
@@ -57,11 +57,29 @@ Json peer(const Options& options, const std::string& script, const std::string& 
 }
 
 double command_seconds(const std::string& command) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const int status = std::system((command + " >/dev/null 2>&1").c_str());
-  const auto end = std::chrono::steady_clock::now();
+  const double seconds = seconds_since(start);
   if (status != 0) throw Error("failed: " + command);
-  return std::chrono::duration<double>(end - start).count();
+  return seconds;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<double> call_seconds(double budget, size_t least, const std::function<void()>& call) {
+  constexpr size_t kMost = 100000;
+  call();
+  std::vector<double> times;
+  const auto start = Clock::now();
+  while (times.size() < least || (times.size() < kMost && seconds_since(start) < budget)) {
+    const auto before = Clock::now();
+    call();
+    times.push_back(seconds_since(before));
+  }
+  std::sort(times.begin(), times.end());
+  return times;
 }
 
 double median(std::vector<double> values) {
@@ -69,6 +87,8 @@ double median(std::vector<double> values) {
   const size_t half = values.size() / 2;
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
+
+void print_report(const Json& report) { std::printf("%s\n", report.dump().c_str()); }
 
 fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
   if (!options.model.empty()) return options.model;

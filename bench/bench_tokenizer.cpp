@@ -176,7 +176,7 @@ void run(const bench::Options& options) {
     report[name] = {{"english", measure(options, file, *tokenizer, english)},
                     {"chinese", measure(options, file, *tokenizer, chinese)}};
   }
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace
