@@ -195,8 +195,7 @@ void bench_size(Bench& table, Size size, int64_t rows) {
   bench_bf16(table, size, rows);
 }
 
-void run(const bench::Options& options) {
-  const bool quick = options.quick;
+void run(bool quick) {
   const double budget = quick ? 0.02 : 0.3;
   Bench table{budget, read_bandwidth(quick ? 0.3 : 2), Json::array()};
   const double fork_join = fork_join_seconds(budget);
@@ -218,4 +217,4 @@ void run(const bench::Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run_main(argc, argv, 1, run); }
+int main(int argc, char** argv) { return bench::run_main(argc, argv, run); }

@@ -29,6 +29,16 @@ std::string last_line_of(const std::string& command) {
   return text;
 }
 
+int guarded(const char* program, const std::function<void()>& run) {
+  try {
+    run();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", fs::path(program).filename().c_str(), error.what());
+    return 1;
+  }
+}
+
 }  // namespace
 
 Options read_options(int argc, char** argv, int rounds) {
@@ -37,7 +47,6 @@ Options read_options(int argc, char** argv, int rounds) {
     const std::string word = argv[i];
     if (word == "--quick") {
       options.rounds = 1;
-      options.quick = true;
     } else if (word == "--model" && i + 1 < argc) {
       options.model = argv[++i];
     } else if (word.rfind("--", 0) == 0) {
@@ -98,13 +107,15 @@ fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
 }
 
 int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run) {
-  try {
-    run(read_options(argc, argv, rounds));
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", fs::path(argv[0]).filename().c_str(), error.what());
-    return 1;
-  }
+  return guarded(argv[0], [&] { run(read_options(argc, argv, rounds)); });
+}
+
+int run_main(int argc, char** argv, void (*run)(bool quick)) {
+  return guarded(argv[0], [&] {
+    const bool quick = argc > 1 && std::string(argv[1]) == "--quick";
+    if (argc > (quick ? 2 : 1)) throw UsageError(cat("unknown option ", argv[quick ? 2 : 1]));
+    run(quick);
+  });
 }
 
 }  // namespace gradus::bench

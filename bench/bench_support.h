@@ -17,7 +17,6 @@ struct Options {
   std::string model;   // a Hugging Face folder; empty: the quickstart's L0 file is imported
   std::string python;  // of the peers; empty: without them
   int rounds = 5;
-  bool quick = false;
 };
 
 // NAME [--quick] [--model DIR] [PYTHON]; the default Python is the one that `make test` sets up.
@@ -47,5 +46,7 @@ fs::path bf16_model(const Options& options, const TemporaryFolder& folder);
 // The main function of a benchmark: options and `run`, which prints the report; errors go to
 // stderr.
 int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run);
+// The same for one that only knows --quick.
+int run_main(int argc, char** argv, void (*run)(bool quick));
 
 }  // namespace gradus::bench

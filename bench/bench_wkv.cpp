@@ -136,8 +136,8 @@ void measure(const Recurrence& r, double budget, Json& results) {
   }
 }
 
-void run(const bench::Options& options) {
-  const double budget = options.quick ? 0.02 : 1;
+void run(bool quick) {
+  const double budget = quick ? 0.02 : 1;
   Json results = Json::array();
   for (const int64_t width : {768, 2048}) measure(rwkv4(width), budget, results);
   for (const int64_t heads : {12, 32}) measure(rwkv7(heads), budget, results);
@@ -150,4 +150,4 @@ void run(const bench::Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return bench::run_main(argc, argv, 1, run); }
+int main(int argc, char** argv) { return bench::run_main(argc, argv, run); }
