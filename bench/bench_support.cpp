@@ -60,9 +60,15 @@ Options read_options(int argc, char** argv, int rounds) {
 
 Json peer(const Options& options, const std::string& script, const std::string& arguments) {
   const std::string path = cat(GRADUS_SOURCE_DIR, "/bench/peers/", script);
-  return parse_json(
-      last_line_of(cat(quoted(options.python), " ", quoted(path), " ", arguments, " 2>/dev/null")),
-      script);
+  const TemporaryFolder folder;
+  const fs::path errors = folder.path() / "errors";
+  try {
+    return parse_json(last_line_of(cat(quoted(options.python), " ", quoted(path), " ", arguments,
+                                       " 2>", quoted(errors))),
+                      script);
+  } catch (const Error& error) {
+    throw Error(cat(error.what(), "\n", read_file(errors)));
+  }
 }
 
 double command_seconds(const std::string& command) {

@@ -2,22 +2,27 @@
 // Encoding on one core, beside the `tokenizers` package's encode_batch with its parallelism off:
 // English prose, and Chinese text made by formula. Both get the same documents of about 4 KiB.
 // Verified first: all ids are the same. The programs take turns; the median round counts, in
-// seconds of processor time.
+// seconds of processor time. Then encode_batch on all cores beside one core, by the clock.
 //   bench_tokenizer [--quick] [--model DIR] [PYTHON]     the last line is one JSON document
 //
 // Without --model, the tokenizers of the acceptance data beside the project are used where they are
-// present, else the one of the quickstart's L0.
+// present, and Llama 3's vocabulary with the ways of cutting text of other models; else the
+// tokenizer of the quickstart's L0.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/rng.h"
+#include "base/system.h"
 #include "bench_support.h"
 #include "data/byte_stream.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer/sentencepiece_folder.h"
+#include "text/tokenizer/word_scanner.h"
 #include "text/unicode.h"
 
 namespace gradus {
@@ -148,21 +153,81 @@ Json measure(const bench::Options& options, const fs::path& tokenizer_json,
   return report;
 }
 
-// Names and tokenizer.json files.
-std::vector<std::pair<std::string, fs::path>> tokenizers(const bench::Options& options,
-                                                         const TemporaryFolder& folder) {
-  std::vector<std::pair<std::string, fs::path>> out;
-  if (options.model.empty() && fs::exists(kAcceptance)) {
-    for (const char* name : {"llama-bpe", "gpt-2"}) {
-      out.emplace_back(name, folder.path() / (std::string(name) + ".json"));
-      write_file_atomic(out.back().second,
-                        read_all(fs::path(kAcceptance) / name / "tokenizer.json.gz"));
-    }
-    return out;
+using Named = std::pair<std::string, fs::path>;  // a tokenizer.json
+
+// The tokenizer in `file` with another split, by an expression or several.
+Named with_split(const fs::path& file, const std::string& name,
+                 const std::vector<std::string>& patterns) {
+  Json document = read_json(file);
+  Json steps = Json::array();
+  for (const std::string& pattern : patterns)
+    steps.push_back({{"type", "Split"},
+                     {"pattern", {{"Regex", pattern}}},
+                     {"behavior", "Isolated"},
+                     {"invert", false}});
+  steps.push_back({{"type", "ByteLevel"},
+                   {"add_prefix_space", false},
+                   {"trim_offsets", true},
+                   {"use_regex", false}});
+  document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  const fs::path out = file.parent_path() / (name + ".json");
+  write_file_atomic(out, document.dump());
+  return {name, out};
+}
+
+// Llama 2's, as transformers runs it.
+Named sentencepiece_tokenizer(const TemporaryFolder& folder) {
+  const fs::path file = fs::path(kAcceptance) / "llama-spm" / "tokenizer.model";
+  const MappedFile model(file);
+  TokenizerFolder config;
+  config.has_config = true;
+  config.class_name = "LlamaTokenizer";
+  Json document = tokenizer_json_from_sentencepiece(
+                      read_sentencepiece_model(model.text(), file.string()), config)
+                      .value();
+  document["post_processor"] = nullptr;  // not used here
+  const fs::path out = folder.path() / "llama-spm.json";
+  write_file_atomic(out, document.dump());
+  return {"llama-spm", out};
+}
+
+std::vector<Named> tokenizers(const bench::Options& options, const TemporaryFolder& folder) {
+  if (!options.model.empty() || !fs::exists(kAcceptance)) {
+    const fs::path model = bench::bf16_model(options, folder);
+    return {{model.filename().string(), model / "tokenizer.json"}};
   }
-  const fs::path model = bench::bf16_model(options, folder);
-  out.emplace_back(model.filename().string(), model / "tokenizer.json");
+  std::vector<Named> out;
+  for (const char* name : {"llama-bpe", "gpt-2", "qwen2", "falcon"}) {
+    out.emplace_back(name, folder.path() / (std::string(name) + ".json"));
+    write_file_atomic(out.back().second,
+                      read_all(fs::path(kAcceptance) / name / "tokenizer.json.gz"));
+  }
+  out.push_back(sentencepiece_tokenizer(folder));
+  const fs::path llama = out.front().second;
+  out.push_back(with_split(llama, "gpt-4o split", {kGpt4oPattern}));
+  out.push_back(with_split(llama, "tekken split", {kTekkenPattern}));
+  out.push_back(with_split(llama, "deepseek-v3 split",
+                           {kDeepseek3Numbers, kDeepseek3Cjk, kDeepseek3Pattern}));
   return out;
+}
+
+// How many times faster encode_batch is than encoding one text after another.
+double batch_speedup(const bench::Options& options, const Tokenizer& tokenizer,
+                     const std::string& text) {
+  const auto texts = documents(text);
+  const auto seconds = [](const auto& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  std::vector<double> ratios;
+  for (int round = 0; round < options.rounds; ++round) {
+    const double one = seconds([&] {
+      for (const std::string& one_text : texts) tokenizer.encode(one_text, SpecialTokens::kNone);
+    });
+    ratios.push_back(one / seconds([&] { tokenizer.encode_batch(texts, SpecialTokens::kNone); }));
+  }
+  return bench::median(ratios);
 }
 
 void run(const bench::Options& options) {
@@ -172,9 +237,14 @@ void run(const bench::Options& options) {
   std::string chinese;
   for (const auto& [name, file] : tokenizers(options, folder)) {
     const auto tokenizer = tokenizer_from_json(read_json(file), name);
-    if (chinese.empty()) chinese = chinese_text(*tokenizer);
+    if (chinese.empty()) {
+      chinese = chinese_text(*tokenizer);
+      report["batch"] = {{"cores", usable_cores()},
+                         {"speedup", batch_speedup(options, *tokenizer, english)}};
+    }
     report[name] = {{"english", measure(options, file, *tokenizer, english)},
                     {"chinese", measure(options, file, *tokenizer, chinese)}};
+    std::fprintf(stderr, "%s %s\n", name.c_str(), report[name].dump().c_str());
   }
   bench::print_report(report);
 }

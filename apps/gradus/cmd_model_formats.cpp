@@ -19,23 +19,52 @@ std::string listed(const List& list, Name name) {
   return text;
 }
 
-Json row(const std::string& format, const std::string& read, const std::string& written) {
-  return {{"format", format}, {"read", read}, {"written", written}};
+struct Format {
+  std::string format, read, written, tested_against;
+};
+
+Json as_rows(const std::vector<Format>& formats) {
+  Json rows = Json::array();
+  for (const auto& [format, read, written, tested_against] : formats)
+    rows.push_back({{"format", format},
+                    {"read", read},
+                    {"written", written},
+                    {"tested_against", tested_against}});
+  return rows;
 }
 
-Json format_rows() {
+Json weight_rows() {
   const auto name = [](const auto& entry) { return entry.name; };
-  Json rows{row("safetensors, one file or shards with an index", "F32, F16, BF16 weights",
-                "by every training command and `model import`")};
+  std::vector<Format> rows{{"safetensors, one file or shards with an index",
+                            "F32, F16, BF16 weights",
+                            "by every training command and `model import`", "safetensors"}};
   for (const QuantizedFormat& format : quantized_formats())
-    rows.push_back(row(format.name, format.read, format.written));
-  rows.push_back(row("GGUF v2 and v3, one file or split", listed(gguf_types(), name),
-                     "`model convert`: " + listed(gguf_file_types(), name)));
-  rows.push_back(row("GGUF, other types",
-                     "refused by name: " + listed(gguf_types_not_read(), std::identity{}), ""));
+    rows.push_back({format.name, format.read, format.written, format.tested_against});
+  rows.push_back({"GGUF v2 and v3, one file or split", listed(gguf_types(), name),
+                  "`model convert`: " + listed(gguf_file_types(), name), "gguf, llama.cpp"});
+  rows.push_back({"GGUF, other types",
+                  "refused by name: " + listed(gguf_types_not_read(), std::identity{}), "", ""});
   rows.push_back(
-      row("PyTorch pickles (`.bin`, `.pt`)", "refused, with the command that converts them", ""));
-  return rows;
+      {"PyTorch pickles (`.bin`, `.pt`)", "refused, with the command that converts them", "", ""});
+  rows.push_back({"PEFT folder ([keys and tensors](format_adapter.md))",
+                  "LoRA, rsLoRA, DoRA, embeddings, saved modules, stacked experts",
+                  "`sft` and `pretrain-continue` with LoRA", "peft"});
+  return as_rows(rows);
+}
+
+Json text_rows() {
+  return as_rows({
+      {"`tokenizer.json`", "every component", "`model import`, from GGUF", "tokenizers"},
+      {"`tokenizer.model`", "SentencePiece BPE and Unigram", "", "sentencepiece, transformers"},
+      {"tiktoken files", "where the model is known", "", "tokens chosen by rank, in plain Python"},
+      {"`tekken.json`", "Mistral", "", "transformers"},
+      {"`vocab.json` and `merges.txt`, `vocab.txt`", "classes that need no renumbering", "",
+       "transformers"},
+      {"`rwkv_vocab_*.txt`", "RWKV World", "", "the longest match, in plain Python"},
+      {"GGUF vocabulary", "gpt2, llama, bert, t5", "gpt2, llama", "gguf, llama.cpp, transformers"},
+      {"chat template (`chat_template.jinja`, `tokenizer_config.json`)",
+       "Jinja as transformers runs it, `{% generation %}` included", "", "jinja2, transformers"},
+  });
 }
 
 Json architecture_rows() {
@@ -45,22 +74,32 @@ Json architecture_rows() {
   return rows;
 }
 
-void print_tables(const Json& formats, const Json& architectures) {
-  const auto text = [](const Json& value) { return value.get<std::string>(); };
-  std::cout << "| format | read | written |\n| --- | --- | --- |\n";
-  for (const Json& entry : formats)
-    std::cout << "| " << text(entry["format"]) << " | " << text(entry["read"]) << " | "
-              << text(entry["written"]) << " |\n";
-  std::cout << "\n| GGUF architecture | `model_type` |\n| --- | --- |\n";
-  for (const Json& entry : architectures)
-    std::cout << "| `" << text(entry["architecture"]) << "` | `" << text(entry["model_type"])
-              << "` |\n";
+void print_formats(const std::string& title, const Json& rows) {
+  std::cout << "| " << title << " | read | written | tested against |\n"
+            << "| --- | --- | --- | --- |\n";
+  for (const Json& row : rows) {
+    std::cout << '|';
+    for (const char* key : {"format", "read", "written", "tested_against"})
+      std::cout << ' ' << row[key].get<std::string>() << " |";
+    std::cout << '\n';
+  }
+  std::cout << '\n';
+}
+
+void print_tables(const Json& document) {
+  print_formats("weights", document["weights"]);
+  print_formats("tokenizers and templates", document["tokenizers"]);
+  std::cout << "| GGUF architecture | `model_type` |\n| --- | --- |\n";
+  for (const Json& row : document["gguf_architectures"])
+    std::cout << "| `" << row["architecture"].get<std::string>() << "` | `"
+              << row["model_type"].get<std::string>() << "` |\n";
 }
 
 int run_formats(const CommandLine& line) {
-  const Json formats = format_rows(), architectures = architecture_rows();
-  const Json document{{"formats", formats}, {"gguf_architectures", architectures}};
-  if (!print_json_if_asked(line, document)) print_tables(formats, architectures);
+  const Json document{{"weights", weight_rows()},
+                      {"tokenizers", text_rows()},
+                      {"gguf_architectures", architecture_rows()}};
+  if (!print_json_if_asked(line, document)) print_tables(document);
   return 0;
 }
 
@@ -68,7 +107,7 @@ int run_formats(const CommandLine& line) {
 
 Command model_formats_command() {
   return {"model formats",
-          "list the formats of weights that can be read and written",
+          "list the formats of weights and tokenizers that can be read and written",
           "",
           nullptr,
           nullptr,

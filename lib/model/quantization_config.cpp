@@ -128,10 +128,10 @@ constexpr QuantizedFormat kFormats[] = {
     {"compressed-tensors",
      "int4 and int8 per group, channel or tensor, symmetric or not, activation order; fp8 per "
      "tensor, channel or block",
-     "`quantize`: int4 per group, int8 per channel"},
-    {"GPTQ", "4 and 8 bits, versions 1 and 2, with or without activation order", ""},
-    {"AWQ", "4 bits, version `gemm`", ""},
-    {"bitsandbytes", "NF4, plain or nested", ""},
+     "`quantize`: int4 per group, int8 per channel", "compressed-tensors"},
+    {"GPTQ", "4 and 8 bits, versions 1 and 2, with or without activation order", "", "auto_gptq"},
+    {"AWQ", "4 bits, version `gemm`", "", "autoawq"},
+    {"bitsandbytes", "NF4, plain or nested", "", "bitsandbytes"},
 };
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace gradus {
 
 // A format of quantised checkpoints: what of it is read and written, for people.
 struct QuantizedFormat {
-  const char *name, *read, *written;
+  const char *name, *read, *written, *tested_against;
 };
 std::span<const QuantizedFormat> quantized_formats();
 

@@ -13,15 +13,33 @@ namespace {
 
 constexpr size_t kCodePoints = 0x110000;
 
-uint8_t class_of(char category) {
-  return category == 'L' ? kLetterChar : category == 'N' ? kNumberChar : kOtherChar;
+// Of a general category by its two letters.
+uint8_t class_of(std::string_view category) {
+  switch (category[0]) {
+    case 'L':
+      return kLetterChar | (category[1] == 'u' || category[1] == 't' ? kUpperChar
+                            : category[1] == 'l'                     ? kLowerChar
+                                                                     : kCaselessChar);
+    case 'M':
+      return kMarkChar;
+    case 'N':
+      return kNumberChar;
+    case 'P':
+    case 'S':
+      return kSymbolChar;
+    default:
+      return kOtherChar;
+  }
 }
 
+// In the order of ICU's UCharCategory.
+constexpr std::string_view kCategories =
+    "CnLuLlLtLmLoMnMeMcNdNlNoZsZlZpCcCfCoCsPdPsPePcPoSmScSkSoPiPf";
+static_assert(kCategories.size() == 2 * U_CHAR_CATEGORY_COUNT);
+
 UBool add_range(const void* context, UChar32 begin, UChar32 end, UCharCategory category) {
-  const uint32_t mask = U_MASK(category);
-  const char letter = mask & U_GC_L_MASK ? 'L' : mask & U_GC_N_MASK ? 'N' : 'C';
   auto* classes = static_cast<uint8_t*>(const_cast<void*>(context));
-  std::fill(classes + begin, classes + end, class_of(letter));
+  std::fill(classes + begin, classes + end, class_of(kCategories.substr(2 * category, 2)));
   return true;
 }
 
@@ -30,7 +48,7 @@ std::vector<uint8_t> make_classes() {
   u_enumCharTypes(add_range, classes.data());
   for (const AddedRange& range : kUnicodeAdditions)
     std::fill(classes.begin() + range.first, classes.begin() + range.last + 1,
-              class_of(range.category[0]));
+              class_of(range.category));
   for (char32_t c = 0; c <= 0x3000; ++c) {
     if (is_white_space(c)) classes[c] = kSpaceChar;
   }

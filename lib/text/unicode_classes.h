@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Letters, numbers and white space of all code points in one table, for scanners that would spend
-// their time on asking ICU. Equal to what the regular expressions \p{L}, \p{N} and \s match here.
+// The general categories of all code points in one table, for scanners that would spend their time
+// on asking ICU. Equal to what the regular expressions \p{L}, \p{N}, \s and so on match here.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,20 @@
 
 namespace gradus {
 
-enum CharClass : uint8_t { kOtherChar = 0, kLetterChar = 1, kNumberChar = 2, kSpaceChar = 4 };
+// A letter has two of them, other characters one or none.
+enum CharClass : uint8_t {
+  kOtherChar = 0,
+  kLetterChar = 1,
+  kNumberChar = 2,
+  kSpaceChar = 4,
+  kUpperChar = 8,      // Lu, Lt
+  kLowerChar = 16,     // Ll
+  kCaselessChar = 32,  // Lm, Lo
+  kMarkChar = 64,
+  kSymbolChar = 128,  // punctuation and symbols
+};
 
-// One CharClass per code point, 0x110000 of them; made by the first call.
+// The classes of each code point, 0x110000 of them; made by the first call.
 const uint8_t* char_classes();
 
 // decode_utf8() with characters of three bytes, such as Chinese, read in line.

@@ -13,6 +13,10 @@ CHARACTERS = (
 )
 WORDS = ["ab", "abc", "bc", "ba", "cab", "aab", "dea", "é", "日本", "▁a", " a", "  ", "\n\n", "12", "の漢", "'s", "한", "A", "Zz", "e\u0301"]
 ADDED = ["<s>", "</s>", "[M]", "<mask>", "ab", "abab", " a", "B", "é", "É", "日", "\n", "do", "don", "▁", "a b", "X", "<0x41>", "ſ", "12"]
+CASED = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+CASED_CAPITALS = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+AFTER_CASED = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PATTERNS = [
     r"\s+", r" {2,}", r"[^\S\n]+", r"\w+|[^\w\s]+", r"\p{L}+", r"(?<=a)b", r"a(?!b)", r"(?i)abc|É", r"\d{1,3}(?=(?:\d{3})*\b)", r"\d",
     r"[一-龥぀-ゟ゠-ヿ]+", r"\p{Han}|\p{Hiragana}", r"\p{P}", r"[[:punct:]]+", r"[[:alpha:]]|[[:digit:]]+", r"(\d)(?=\d)", r"(?:a|ab)(?:c|bcd)?",
@@ -20,6 +24,11 @@ PATTERNS = [
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+", r"\p{Lu}\p{Ll}*|[a-z&&[^b]]+",
     r"[\p{L}\p{M}]++", r"\X", r"\R", r"\h+", r"(?>a+)b|a", r"(a)(b)?\1", r"[^\p{ASCII}]+", r"\p{^L}", r"\P{Alnum}", r"[\x{4e00}-\x{9fff}]", r"\u0301",
     r"(?m).+", r"(?s:.)b", r"[a\-c.]+", r"[\w&&[^\d]]+", r"\p{Cyrillic}|\p{Greek}+", r"[!-/:-~]", r"\S\s", r"(?x) a b # comment", r"(?i)ß|ss|σ", r"\S{2}?",
+    # those written out by hand: Qwen 3.5, Tekken, o200k, DeepSeek-V3
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    f"{CASED}|{CASED_CAPITALS}|{AFTER_CASED}".replace("{1,3}", ""),
+    f"{CASED}{CONTRACTION}?|{CASED_CAPITALS}{CONTRACTION}?|{AFTER_CASED}",
+    r"\p{N}{1,3}", r'[!"#$%&' r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ]
 BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 
@@ -214,5 +223,5 @@ class Maker:
         model = self.pick(self.bpe, self.bpe, self.unigram, self.word_piece, self.word_level)(seen)
         vocab = model["vocab"] if isinstance(model["vocab"], dict) else {t: i for i, (t, _) in enumerate(model["vocab"])}
         return steps | {"model": model, "added_tokens": self.added_tokens(vocab),
-                        "post_processor": self.post_processor(vocab) if self.flip() else None,
+                        "post_processor": self.post_processor(vocab) if self.flip() and len(vocab) > 1 else None,
                         "decoder": self.decoder() if self.flip(0.8) else None}

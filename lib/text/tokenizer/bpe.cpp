@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Byte-pair encoding as the `tokenizers` package does it: by merging (bpe_merge.h), or, where
-// pieces are bytes and the merges allow it, in linear time (byte_bpe.h). The tokens of short pieces
-// of bytes are remembered per thread.
+// pieces are bytes and the merges allow it, in linear time (byte_bpe.h). Pieces of text are cut
+// where no merge can cross (piece_borders.h). The tokens of short words are remembered per thread.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -14,7 +14,9 @@
 #include "text/tokenizer/byte_bpe.h"
 #include "text/tokenizer/byte_chars.h"
 #include "text/tokenizer/component.h"
+#include "text/tokenizer/decoder.h"
 #include "text/tokenizer/model.h"
+#include "text/tokenizer/piece_borders.h"
 #include "text/tokenizer/word_cache.h"
 #include "text/unicode.h"
 
@@ -86,7 +88,11 @@ class Bpe : public TokenModel {
 
   // The tokens of a word, without their sizes.
   void encode_word(std::string_view word, std::vector<TokenId>& out) const;
+  // tokenize_words() for words that are worth remembering.
+  void encode_words(std::string_view text, const std::vector<uint32_t>& ends,
+                    std::vector<TokenId>& out) const;
   const ByteBpe& byte_bpe() const;
+  bool may_cut_pieces() const;
 
   // Unknown characters that wait to be written as one unknown token. Without an unknown token they
   // vanish, as in `tokenizers`; their bytes then count to the token after them.
@@ -174,7 +180,8 @@ class Bpe : public TokenModel {
   StringIndex pieces_;  // what a whole piece may be, in the form in which pieces come
   mutable std::once_flag byte_bpe_made_;
   mutable std::optional<ByteBpe> byte_bpe_;
-  mutable StringIndex unmade_;  // of pieces_, the tokens that merging never gives
+  mutable StringIndex unmade_;           // of pieces_, the tokens that merging never gives
+  std::optional<PieceBorders> borders_;  // of text, where pieces may be cut
 };
 
 // Made when the first word that is not remembered needs it.
@@ -192,10 +199,10 @@ const ByteBpe& Bpe::byte_bpe() const {
 }
 
 void Bpe::encode_word(std::string_view word, std::vector<TokenId>& out) const {
-  if (const ByteBpe& fast = byte_bpe(); fast.usable()) {
+  if (form_ == PieceForm::kBytes && byte_bpe().usable()) {
     const TokenId id = unmade_.size() == 0 ? -1 : unmade_.find(word);
     if (id >= 0) return out.push_back(id);
-    if (fast.encode(word, out)) return;
+    if (byte_bpe().encode(word, out)) return;
   }
   if (options_.ignore_merges) {
     const TokenId id = pieces_.find(word);
@@ -207,9 +214,45 @@ void Bpe::encode_word(std::string_view word, std::vector<TokenId>& out) const {
   for (const Symbol& symbol : symbols) out.push_back(symbol.id);
 }
 
+// Whether the parts of a piece may be encoded one by one: nothing depends on the whole of it, and
+// what stands for an unknown character keeps its neighbours apart.
+bool Bpe::may_cut_pieces() const {
+  // Of a file with some bytes only, `tokenizers` writes unknown characters after the bytes that
+  // follow them.
+  const bool all_bytes = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
+  const bool stays_apart =
+      options_.byte_fallback ? all_bytes : !options_.unknown.empty() && !options_.fuse_unknown;
+  if (form_ != PieceForm::kText || options_.ignore_merges || !options_.prefix.empty() ||
+      !options_.suffix.empty() || !stays_apart)
+    return false;
+  const auto stands_for_unknown = [this](TokenId id) {
+    return id == unknown_ || (options_.byte_fallback && byte_token(vocab_.token(id)) >= 0);
+  };
+  bool merged = false;
+  merges_.for_each([&](TokenId left, TokenId right, Merge) {
+    merged |= stands_for_unknown(left) || stands_for_unknown(right);
+  });
+  return !merged;
+}
+
 void Bpe::tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
                          std::vector<TokenId>& out) const {
-  if (form_ != PieceForm::kBytes) return TokenModel::tokenize_words(text, ends, out);
+  if (form_ == PieceForm::kBytes) return encode_words(text, ends, out);
+  if (!borders_) return TokenModel::tokenize_words(text, ends, out);
+  thread_local std::vector<uint32_t> cuts;
+  cuts.clear();
+  uint32_t begin = 0;
+  for (const uint32_t end : ends) {
+    const size_t first = cuts.size();
+    borders_->cut(text.substr(begin, end - begin), cuts);
+    for (size_t i = first; i < cuts.size(); ++i) cuts[i] += begin;
+    begin = end;
+  }
+  encode_words(text, cuts, out);
+}
+
+void Bpe::encode_words(std::string_view text, const std::vector<uint32_t>& ends,
+                       std::vector<TokenId>& out) const {
   WordCache& cache = word_cache();
   size_t begin = 0;
   for (const uint32_t end : ends) {
@@ -289,6 +332,7 @@ void Bpe::read_merges(const Json& merges) {
                    .expected = "\"a b\" or [\"a\", \"b\"]"});
     add_merge(line.substr(0, space), line.substr(space + 1), rank++);
   }
+  if (may_cut_pieces()) borders_.emplace(merges_, [this](TokenId id) { return vocab_.token(id); });
 }
 
 std::string optional_string(const Json& model, const char* key, const std::string& where) {

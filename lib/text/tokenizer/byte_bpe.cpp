@@ -64,7 +64,10 @@ ByteBpe::ByteBpe(const std::function<std::string(TokenId)>& token_bytes, TokenId
     : byte_ids_(byte_ids), origins_(static_cast<size_t>(end_id)) {
   if (end_id >= static_cast<TokenId>(kMaxNodes)) return;
   for (const TokenId id : byte_ids_) {
-    if (id < 0) return;
+    if (id < 0) {
+      lacks_bytes_ = true;
+      continue;
+    }
     if (origins_[id].rank == 0) return;  // two bytes with one token
     origins_[id] = {.left = -1, .right = -1, .rank = 0, .bytes = 1, .doubtful = false};
   }
@@ -258,7 +261,14 @@ uint32_t ByteBpe::child_of(uint32_t node, char32_t symbol) const {
 
 TokenId ByteBpe::longest(std::string_view text) const { return Walk(*this, text).run(); }
 
+bool ByteBpe::lacks_a_byte_of(std::string_view piece) const {
+  return std::any_of(piece.begin(), piece.end(), [this](char byte) {
+    return byte_ids_[static_cast<unsigned char>(byte)] < 0;
+  });
+}
+
 bool ByteBpe::encode(std::string_view piece, std::vector<TokenId>& out) const {
+  if (lacks_bytes_ && lacks_a_byte_of(piece)) return false;
   const size_t begin = out.size();
   std::optional<Dead> dead;  // made when it is first needed
   bool doubtful = false;

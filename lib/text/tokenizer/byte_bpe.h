@@ -26,7 +26,8 @@ namespace gradus {
 
 class ByteBpe {
  public:
-  // The bytes of each token (empty: no token of this kind), the token of each byte, the merges.
+  // The bytes of each token (empty: no token of this kind), the token of each byte (-1: none, as
+  // Falcon has none for bytes that UTF-8 never uses), the merges.
   ByteBpe(const std::function<std::string(TokenId)>& token_bytes, TokenId end_id,
           const std::array<TokenId, 256>& byte_ids, const MergeTable& merges);
 
@@ -49,6 +50,7 @@ class ByteBpe {
     uint32_t doubtful : 1 = 0;  // tokens with this one may differ from what merging gives
   };
   bool find_origins(const MergeTable& merges);
+  bool lacks_a_byte_of(std::string_view piece) const;
   class Walk;
   bool build_trie(const std::function<std::string(TokenId)>& token_bytes);
   uint32_t child_of(uint32_t node, char32_t symbol) const;
@@ -68,6 +70,7 @@ class ByteBpe {
   PackedTable edges_;              // (node, symbol) to node
   std::vector<bool> has_partial_;  // by node: goes on with single bytes
   bool usable_ = false;
+  bool lacks_bytes_ = false;
 };
 
 }  // namespace gradus

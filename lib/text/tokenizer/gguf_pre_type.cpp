@@ -9,18 +9,6 @@
 namespace gradus {
 namespace {
 
-constexpr const char* kTekkenPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kGpt4oPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kDeepseek3Pattern =
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
-    R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 // How a pre-tokenizer cuts text: GPT-2's expression alone or after single digits, Falcon's steps,
 // DeepSeek-V3's steps, or one expression of its own.
 enum class Split { kGpt2, kDigitsGpt2, kFalcon, kDeepseek3, kPattern };
@@ -101,7 +89,7 @@ Json pre_tokenizer(const PreTokenizerRow& row) {
                split_step("[0-9][0-9][0-9]")};
       break;
     case Split::kDeepseek3:
-      steps = {split_step(R"(\p{N}{1,3})"), split_step(R"([一-龥぀-ゟ゠-ヿ]+)"),
+      steps = {split_step(kDeepseek3Numbers), split_step(kDeepseek3Cjk),
                split_step(kDeepseek3Pattern), byte_level(false)};
       break;
     case Split::kPattern:

@@ -61,8 +61,9 @@ class JsonTokenizer : public Tokenizer {
   }
   Encoding run(std::string_view text, SpecialTokens special, Tracking tracking,
                const Data& data) const;
-  void encode_text(AlignedText text, const Data& data, Encoding& out) const;
+  void encode_text(AlignedText text, const Data& data, Tracking spans, Encoding& out) const;
   void encode_words(std::string_view text, Encoding& out) const;
+  void encode_ids(Pieces pieces, Encoding& out) const;
   void encode_pieces(Pieces pieces, const Data& data, Encoding& out) const;
   size_t cut_for_data(const AlignedText& text, const PieceRange& piece,
                       const std::vector<Symbol>& symbols, const Data& data) const;
@@ -115,6 +116,12 @@ std::vector<TokenId> JsonTokenizer::encode_in_batch(std::string_view text,
   return out.ids;
 }
 
+void check_size(size_t bytes, size_t limit) {
+  if (bytes <= limit) return;
+  throw Error({.what = "text is too long for one call of the tokenizer",
+               .expected = cat("at most ", limit, " bytes")});
+}
+
 void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking tracking) {
   out.ids.push_back(id);
   if (tracking == Tracking::kOn) out.spans.push_back(span);
@@ -122,22 +129,19 @@ void add_token(TokenId id, const ByteSpan& span, Encoding& out, Tracking trackin
 
 Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracking tracking,
                             const Data& data) const {
-  if (text.size() > kMaxInputBytes)
-    throw Error({.what = "text is too long for one call of the tokenizer",
-                 .expected = cat("at most ", kMaxInputBytes, " bytes")});
+  check_size(text.size(), kMaxInputBytes);
   if (const auto bad = find_invalid_utf8(text))
     throw Error({.what = "text is not valid UTF-8", .where = cat("byte ", *bad)});
   Encoding out;
   if (tracking == Tracking::kOff) out.ids.reserve(text.size() / 4 + 4);
-  const bool track = tracking == Tracking::kOn || pre_.needs_tracking;
+  const auto inside = pre_.needs_tracking ? Tracking::kOn : tracking;
   const auto refuse = [&](size_t begin, size_t end) { return touches(data, begin, end); };
   for (const AddedSplit& part : added_.split_input(text, refuse)) {
     if (part.id >= 0) {
-      add_token(part.id, {part.begin, part.end}, out, track ? Tracking::kOn : Tracking::kOff);
+      add_token(part.id, {part.begin, part.end}, out, tracking);
     } else {
-      encode_text(AlignedText(text.substr(part.begin, part.end - part.begin), part.begin,
-                              track ? Tracking::kOn : Tracking::kOff),
-                  data, out);
+      encode_text(AlignedText(text.substr(part.begin, part.end - part.begin), part.begin, inside),
+                  data, tracking, out);
     }
   }
   if (special == SpecialTokens::kAdd && post_) post_process(post_, out);
@@ -151,26 +155,40 @@ void JsonTokenizer::encode_words(std::string_view text, Encoding& out) const {
   model_->tokenize_words(text, ends, out.ids);
 }
 
-void JsonTokenizer::encode_text(AlignedText text, const Data& data, Encoding& out) const {
+void JsonTokenizer::encode_text(AlignedText text, const Data& data, Tracking spans,
+                                Encoding& out) const {
   if (normalizer_) normalizer_(text);
+  check_size(text.size(), UINT32_MAX);
   const auto refuse = [&](size_t begin, size_t end) {
     const ByteSpan source = data.empty() ? ByteSpan{} : text.source(begin, end);
     return touches(data, source.begin, source.end);
   };
-  const bool words_only = pre_.words && text.tracking() == Tracking::kOff;
+  const auto encode = [&](Pieces pieces) {
+    if (spans == Tracking::kOn)
+      encode_pieces(std::move(pieces), data, out);
+    else
+      encode_ids(std::move(pieces), out);
+  };
   for (const AddedSplit& part : added_.split_normalized(text.view(), refuse)) {
     const bool whole = part.begin == 0 && part.end == text.size();
     if (part.id >= 0) {
-      add_token(part.id, text.source(part.begin, part.end), out, text.tracking());
-    } else if (words_only) {
+      add_token(part.id, text.source(part.begin, part.end), out, spans);
+    } else if (pre_.words && spans == Tracking::kOff) {
       encode_words(text.view().substr(part.begin, part.end - part.begin), out);
     } else if (whole) {
-      return encode_pieces({.text = std::move(text), .ranges = {{part.begin, part.end}}}, data,
-                           out);
+      return encode({.text = std::move(text), .ranges = {{part.begin, part.end}}});
     } else {
-      const size_t size = part.end - part.begin;
-      encode_pieces({.text = text.slice(part.begin, part.end), .ranges = {{0, size}}}, data, out);
+      encode({.text = text.slice(part.begin, part.end), .ranges = {{0, part.end - part.begin}}});
     }
+  }
+}
+
+void JsonTokenizer::encode_ids(Pieces pieces, Encoding& out) const {
+  if (pre_.run) pre_.run(pieces);
+  std::vector<uint32_t> end(1);
+  for (const PieceRange& piece : pieces.ranges) {
+    end[0] = static_cast<uint32_t>(piece.end - piece.begin);
+    model_->tokenize_words(pieces.text.view().substr(piece.begin, end[0]), end, out.ids);
   }
 }
 
@@ -212,8 +230,7 @@ void JsonTokenizer::encode_pieces(Pieces pieces, const Data& data, Encoding& out
     for (const Symbol& symbol : symbols) {
       // The bytes of a character with a prefix or suffix may be more tokens than bytes.
       const size_t end = std::min(at + symbol.bytes, piece.end);
-      out.ids.push_back(symbol.id);
-      if (pieces.text.tracking() == Tracking::kOn) out.spans.push_back(pieces.text.source(at, end));
+      add_token(symbol.id, pieces.text.source(at, end), out, Tracking::kOn);
       at = end;
     }
   }

@@ -27,7 +27,8 @@ bool is_set(const Json& model, const char* key) {
 
 void TokenModel::tokenize_words(std::string_view text, const std::vector<uint32_t>& ends,
                                 std::vector<TokenId>& out) const {
-  std::vector<Symbol> symbols;
+  thread_local std::vector<Symbol> symbols;
+  symbols.clear();
   size_t begin = 0;
   for (const uint32_t end : ends) {
     tokenize(text.substr(begin, end - begin), symbols);

@@ -2,7 +2,9 @@
 #include "text/tokenizer/pieces.h"
 
 #include <algorithm>
+#include <array>
 
+#include "text/tokenizer/byte_chars.h"
 #include "text/tokenizer/regex.h"
 #include "text/tokenizer/word_scanner.h"
 #include "text/unicode.h"
@@ -81,11 +83,15 @@ Matcher match_literal(const std::string& literal) {
 }
 
 Matcher match_code_points(bool (*predicate)(char32_t)) {
-  return [predicate](std::string_view text, std::vector<Match>& found) {
+  std::array<bool, 128> ascii;
+  for (char32_t c = 0; c < ascii.size(); ++c) ascii[c] = predicate(c);
+  return [predicate, ascii](std::string_view text, std::vector<Match>& found) {
     size_t done = 0;
     for (size_t at = 0; at < text.size();) {
-      const CodePoint c = decode_utf8(text, at);
-      if (predicate(c.value)) add_match(found, done, at, at + c.bytes);
+      const auto lead = static_cast<unsigned char>(text[at]);
+      const CodePoint c = lead < ascii.size() ? CodePoint{lead, 1} : decode_utf8(text, at);
+      if (lead < ascii.size() ? ascii[lead] : predicate(c.value))
+        add_match(found, done, at, at + c.bytes);
       at += c.bytes;
     }
     if (done < text.size()) found.push_back({done, text.size(), false});
@@ -93,8 +99,8 @@ Matcher match_code_points(bool (*predicate)(char32_t)) {
 }
 
 Matcher match_regex(const std::string& pattern, const std::string& where) {
-  if (const auto words = find_word_scanner(pattern)) {
-    return [words](std::string_view text, std::vector<Match>& found) {
+  if (matches_everything(pattern)) {
+    return [words = find_word_scanner(pattern)](std::string_view text, std::vector<Match>& found) {
       std::vector<uint32_t> ends;
       words->scan(text, ends);
       size_t begin = 0;
@@ -112,22 +118,42 @@ Matcher match_regex(const std::string& pattern, const std::string& where) {
   };
 }
 
+Matcher on_byte_chars(Matcher matcher) {
+  return [matcher = std::move(matcher)](std::string_view bytes, std::vector<Match>& found) {
+    thread_local std::string chars;
+    chars.clear();
+    for (const char byte : bytes) chars += byte_char(static_cast<unsigned char>(byte));
+    const size_t first = found.size();
+    matcher(chars, found);
+    size_t at = 0, byte = 0;
+    const auto byte_of = [&](size_t place) {
+      for (; at < place; ++byte) at += byte_char(static_cast<unsigned char>(bytes[byte])).size();
+      return byte;
+    };
+    for (size_t i = first; i < found.size(); ++i)
+      found[i] = {byte_of(found[i].begin), byte_of(found[i].end), found[i].matched};
+  };
+}
+
+void find_parts(const Splitter& splitter, std::string_view text, std::vector<Match>& parts) {
+  parts.clear();
+  splitter.matcher(text, parts);
+  if (splitter.invert) {
+    for (Match& part : parts) part.matched = !part.matched;
+  }
+  apply_behavior(splitter.behavior, parts);
+  std::erase_if(parts, [](const Match& part) { return part.begin == part.end; });
+}
+
 void split_pieces(Pieces& pieces, const Splitter& splitter) {
   const std::string_view text = pieces.text.view();
   std::vector<PieceRange> ranges;
   ranges.reserve(pieces.ranges.size() + text.size() / 4);
-  std::vector<Match> matches;
+  std::vector<Match> parts;
   for (const PieceRange& piece : pieces.ranges) {
-    matches.clear();
-    splitter.matcher(text.substr(piece.begin, piece.end - piece.begin), matches);
-    if (splitter.invert) {
-      for (Match& match : matches) match.matched = !match.matched;
-    }
-    apply_behavior(splitter.behavior, matches);
-    for (const Match& match : matches) {
-      if (match.begin < match.end)
-        ranges.push_back({piece.begin + match.begin, piece.begin + match.end});
-    }
+    find_parts(splitter, text.substr(piece.begin, piece.end - piece.begin), parts);
+    for (const Match& part : parts)
+      ranges.push_back({piece.begin + part.begin, piece.begin + part.end});
   }
   pieces.ranges.swap(ranges);
 }

@@ -33,6 +33,8 @@ Matcher match_literal(const std::string& literal);
 Matcher match_code_points(bool (*predicate)(char32_t));
 // Regular expressions in Oniguruma's syntax; throws gradus::Error naming `where`.
 Matcher match_regex(const std::string& pattern, const std::string& where);
+// Searches bytes as the characters that ByteLevel writes for them.
+Matcher on_byte_chars(Matcher matcher);
 
 // What a split does with the matches, as in the `tokenizers` package.
 enum class SplitBehavior {
@@ -49,6 +51,8 @@ struct Splitter {
   bool invert = false;  // the parts that do not match are the delimiters
 };
 
+// The parts that a text is cut into, none of them empty.
+void find_parts(const Splitter& splitter, std::string_view text, std::vector<Match>& parts);
 void split_pieces(Pieces& pieces, const Splitter& splitter);
 
 }  // namespace gradus

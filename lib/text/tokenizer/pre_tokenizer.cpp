@@ -14,14 +14,34 @@
 namespace gradus {
 namespace {
 
-// Where a component stands: whether it is the last one, and what to do with final bytes.
+// Where a component stands: what to do with bytes, whether it follows a ByteLevel whose bytes were
+// left as they are, and how deep it lies.
 struct Context {
   FinalBytes bytes;
+  bool after_bytes;
   int depth;
 };
 
-PreTokenizers splitting(Splitter splitter) {
-  return {.run = [splitter = std::move(splitter)](Pieces& p) { split_pieces(p, splitter); }};
+class SplitterWords : public WordScanner {
+ public:
+  explicit SplitterWords(Splitter splitter) : splitter_(std::move(splitter)) {}
+  void scan(std::string_view text, std::vector<uint32_t>& ends) const override {
+    thread_local std::vector<Match> parts;
+    find_parts(splitter_, text, parts);
+    for (const Match& part : parts) ends.push_back(static_cast<uint32_t>(part.end));
+  }
+
+ private:
+  Splitter splitter_;
+};
+
+PreTokenizers splitting(Splitter splitter, Context context) {
+  if (context.after_bytes) splitter.matcher = on_byte_chars(std::move(splitter.matcher));
+  PreTokenizers made;
+  if (splitter.behavior != SplitBehavior::kRemoved)
+    made.words = std::make_shared<SplitterWords>(splitter);
+  made.run = [splitter = std::move(splitter)](Pieces& p) { split_pieces(p, splitter); };
+  return made;
 }
 
 // Rewrites every piece: edit(editor, piece) writes the new text of one.
@@ -84,45 +104,50 @@ std::shared_ptr<const WordScanner> split_scanner(const Json& component, const Sp
   return find_word_scanner(pattern.at("Regex").get<std::string>());
 }
 
-PreTokenizers make_split(const Json& component, const std::string& where, Context) {
+PreTokenizers make_split(const Json& component, const std::string& where, Context context) {
   const std::string behavior = json_get<std::string>(component, "behavior", where);
   const Splitter splitter{.matcher = read_pattern(component, where),
                           .behavior = read_behavior(behavior, where),
                           .invert = json_get<bool>(component, "invert", where)};
-  PreTokenizers made = splitting(splitter);
-  made.words = split_scanner(component, splitter);
+  PreTokenizers made = splitting(splitter, context);
+  const auto known = context.after_bytes ? nullptr : split_scanner(component, splitter);
+  if (known) made.words = known;
   return made;
 }
 
-PreTokenizers make_digits(const Json& component, const std::string& where, Context) {
+PreTokenizers make_digits(const Json& component, const std::string& where, Context context) {
   const bool single = json_get<bool>(component, "individual_digits", where);
   return splitting({.matcher = match_code_points(is_numeric),
-                    .behavior = single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous});
+                    .behavior = single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous},
+                   context);
 }
 
-PreTokenizers make_punctuation(const Json& component, const std::string& where, Context) {
+PreTokenizers make_punctuation(const Json& component, const std::string& where, Context context) {
   const auto behavior = json_get<std::string>(component, "behavior", "Isolated", where);
   return splitting(
-      {.matcher = match_code_points(is_punctuation), .behavior = read_behavior(behavior, where)});
+      {.matcher = match_code_points(is_punctuation), .behavior = read_behavior(behavior, where)},
+      context);
 }
 
-PreTokenizers make_whitespace(const Json&, const std::string& where, Context) {
+PreTokenizers make_whitespace(const Json&, const std::string& where, Context context) {
   return splitting(
       {.matcher = match_regex(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
                               R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)",
                               where),
        .behavior = SplitBehavior::kRemoved,
-       .invert = true});
+       .invert = true},
+      context);
 }
 
-PreTokenizers make_whitespace_split(const Json&, const std::string&, Context) {
+PreTokenizers make_whitespace_split(const Json&, const std::string&, Context context) {
   return splitting(
-      {.matcher = match_code_points(is_white_space), .behavior = SplitBehavior::kRemoved});
+      {.matcher = match_code_points(is_white_space), .behavior = SplitBehavior::kRemoved}, context);
 }
 
-PreTokenizers make_delimiter(const Json& component, const std::string& where, Context) {
+PreTokenizers make_delimiter(const Json& component, const std::string& where, Context context) {
   return splitting({.matcher = match_literal(read_character(component, "delimiter", where)),
-                    .behavior = SplitBehavior::kRemoved});
+                    .behavior = SplitBehavior::kRemoved},
+                   context);
 }
 
 PreTokenizers make_bert(const Json&, const std::string&, Context) {
@@ -135,7 +160,7 @@ PreTokenizers make_bert(const Json&, const std::string&, Context) {
   }};
 }
 
-PreTokenizers make_fixed_length(const Json& component, const std::string& where, Context) {
+PreTokenizers make_fixed_length(const Json& component, const std::string& where, Context context) {
   const int64_t length = json_get<int64_t>(component, "length", int64_t{5}, where);
   if (length < 1) json_wrong_type(component.at("length"), "length", "at least 1", where);
   const auto matcher = [length](std::string_view text, std::vector<Match>& found) {
@@ -144,7 +169,7 @@ PreTokenizers make_fixed_length(const Json& component, const std::string& where,
       found.push_back({begin, end, true});
     }
   };
-  return splitting({.matcher = matcher});
+  return splitting({.matcher = matcher}, context);
 }
 
 constexpr int kScriptsVersion = 9;  // of Unicode, of the table in `tokenizers`
@@ -236,53 +261,75 @@ PreTokenizers make_metaspace(const Json& component, const std::string& where, Co
   return made;
 }
 
+PreTokenizers make_sequence(const Json& component, const std::string& where, Context context);
+
+struct Kind {
+  PreTokenizers (*make)(const Json&, const std::string&, Context);
+  bool only_cuts;  // by a splitter: leaves the text as it is
+};
+constexpr Component<Kind> kPreTokenizers[] = {
+    {"ByteLevel", {make_byte_level, false}},
+    {"Split", {make_split, true}},
+    {"Digits", {make_digits, true}},
+    {"Punctuation", {make_punctuation, true}},
+    {"Whitespace", {make_whitespace, true}},
+    {"WhitespaceSplit", {make_whitespace_split, true}},
+    {"CharDelimiterSplit", {make_delimiter, true}},
+    {"BertPreTokenizer", {make_bert, false}},
+    {"FixedLength", {make_fixed_length, true}},
+    {"Metaspace", {make_metaspace, false}},
+    {"UnicodeScripts", {make_scripts, false}},
+    {"Sequence", {make_sequence, false}},
+};
+
+const Kind& kind_of(const Json& component, const std::string& where) {
+  return find_component(kPreTokenizers, json_get<std::string>(component, "type", where), where);
+}
+
+PreTokenizers read_step(const Json& component, const std::string& where, Context context) {
+  check_component_depth(context.depth, where);
+  return kind_of(component, where).make(component, where, context);
+}
+
+// Where the steps begin that only cut, up to the end: what a ByteLevel before them writes may stay
+// bytes.
+size_t first_of_last_cuts(const Json& steps, const std::string& where) {
+  size_t first = steps.size();
+  while (first > 0 && kind_of(steps[first - 1], cat(where, "[", first - 1, "]")).only_cuts) --first;
+  return first;
+}
+
 PreTokenizers make_sequence(const Json& component, const std::string& where, Context context) {
   std::vector<PreTokenizer> steps;
-  PreTokenizers made;
+  std::vector<std::shared_ptr<const WordScanner>> words;
+  PreTokenizers made{.is_identity = true};
   const Json& list = json_array(component, "pretokenizers", where);
+  const size_t cuts = first_of_last_cuts(list, where);
+  bool bytes = context.after_bytes;
   for (const Json& step : list) {
-    const bool last = steps.size() + 1 == list.size();
-    const auto part = read_pre_tokenizer(step, last ? context.bytes : FinalBytes::kWritten,
-                                         cat(where, "[", steps.size(), "]"), context.depth + 1);
-    made.ends_in_bytes = part.ends_in_bytes;
+    const size_t i = steps.size();
+    const FinalBytes form = i + 1 >= cuts ? context.bytes : FinalBytes::kWritten;
+    const auto part = read_step(step, cat(where, "[", i, "]"), {form, bytes, context.depth + 1});
+    bytes |= part.ends_in_bytes && form == FinalBytes::kLeftOut;
+    made.ends_in_bytes = bytes || part.ends_in_bytes;
     made.needs_tracking |= part.needs_tracking;
+    made.is_identity &= part.is_identity;
     steps.push_back(part.run);
-    // A step that changes nothing may follow a scanner.
-    if (steps.size() == 1)
-      made.words = part.words;
-    else if (!part.is_identity)
-      made.words = nullptr;
-    made.is_identity = (steps.size() == 1 || made.is_identity) && part.is_identity;
+    if (!part.is_identity) words.push_back(part.words);
   }
+  if (!words.empty() && std::find(words.begin(), words.end(), nullptr) == words.end())
+    made.words = chain_scanners(std::move(words));
   made.run = [steps](Pieces& pieces) {
     for (const PreTokenizer& step : steps) step(pieces);
   };
   return made;
 }
 
-using Maker = PreTokenizers (*)(const Json&, const std::string&, Context);
-constexpr Component<Maker> kPreTokenizers[] = {
-    {"ByteLevel", make_byte_level},
-    {"Split", make_split},
-    {"Digits", make_digits},
-    {"Punctuation", make_punctuation},
-    {"Whitespace", make_whitespace},
-    {"WhitespaceSplit", make_whitespace_split},
-    {"CharDelimiterSplit", make_delimiter},
-    {"BertPreTokenizer", make_bert},
-    {"FixedLength", make_fixed_length},
-    {"Metaspace", make_metaspace},
-    {"UnicodeScripts", make_scripts},
-    {"Sequence", make_sequence},
-};
-
 }  // namespace
 
-PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes, const std::string& where,
-                                 int depth) {
-  check_component_depth(depth, where);
-  const std::string type = json_get<std::string>(component, "type", where);
-  return find_component(kPreTokenizers, type, where)(component, where, {bytes, depth});
+PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes,
+                                 const std::string& where) {
+  return read_step(component, where, {.bytes = bytes, .after_bytes = false, .depth = 0});
 }
 
 }  // namespace gradus

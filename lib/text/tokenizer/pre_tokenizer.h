@@ -17,8 +17,8 @@ using PreTokenizer = std::function<void(Pieces& pieces)>;
 
 struct PreTokenizers {
   PreTokenizer run = {};
-  // The last step writes bytes as characters (ByteLevel). It is left out of `run` when so asked:
-  // the model then takes bytes, which gives the same tokens with less work.
+  // The last step that changes the text writes bytes as characters (ByteLevel). It is left out of
+  // `run` when so asked: the model then takes bytes, which gives the same tokens with less work.
   bool ends_in_bytes = false;
   // Needs the alignment of the text even when nobody asks for spans.
   bool needs_tracking = false;
@@ -30,7 +30,6 @@ struct PreTokenizers {
 enum class FinalBytes { kWritten, kLeftOut };
 
 // Throws naming an unknown type.
-PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes, const std::string& where,
-                                 int depth = 0);
+PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes, const std::string& where);
 
 }  // namespace gradus

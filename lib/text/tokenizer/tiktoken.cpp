@@ -70,14 +70,6 @@ std::vector<Special> o200k_specials(int64_t) {
 }
 std::vector<Special> r50k_specials(int64_t) { return {{"<|endoftext|>", 50256}}; }
 
-constexpr const char* kCl100kPattern =
-    R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
-    R"(|\s+\z|\s*[\r\n]|\s+(?!\S)|\s)";
-constexpr const char* kO200kPattern =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 const std::vector<Known>& known_models() {
   static const std::vector<Known> kModels = {
       {"qwen.tiktoken", kQwen2Pattern, true, qwen_specials},
@@ -88,7 +80,7 @@ const std::vector<Known>& known_models() {
       {"glm4", kLlama3Pattern, false, nullptr, {"[gMASK]", "<sop>"}},
       {"llama", kLlama3Pattern, false, llama3_specials, {"<|begin_of_text|>"}},
       {"cl100k_base.tiktoken", kCl100kPattern, false, cl100k_specials},
-      {"o200k_base.tiktoken", kO200kPattern, false, o200k_specials},
+      {"o200k_base.tiktoken", kGpt4oPattern, false, o200k_specials},
       {"r50k_base.tiktoken", kGpt2Pattern, false, r50k_specials},
   };
   return kModels;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokens of recent short words of one thread: most words of a text are a few thousand words.
+// The tokens of recent short words of one thread: most of a text is a few ten thousand words.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,7 @@ class WordCache {
   }
 
  private:
-  static constexpr int kSlotBits = 14;
+  static constexpr int kSlotBits = 16;
   std::vector<Slot> slots_;
 };
 

@@ -1,112 +1,150 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/tokenizer/word_scanner.h"
 
-#include "text/unicode_classes.h"
+#include <algorithm>
+
+#include "text/tokenizer/scan_cursor.h"
 
 namespace gradus {
 namespace {
 
-// What the patterns have in common. Functions named skip_x return the end of the longest run of x
-// that starts at `at`.
-class Cursor {
- public:
-  Cursor(std::string_view text, const uint8_t* classes) : text_(text), classes_(classes) {}
+// The functions named x_word return the end of the word that starts at `at`. [^\s\p{L}\p{N}] is
+// what has none of these:
+constexpr uint8_t kLetterNumberSpace = kLetterChar | kNumberChar | kSpaceChar;
 
-  size_t size() const { return text_.size(); }
-  char byte(size_t at) const { return at < text_.size() ? text_[at] : '\0'; }
-  ClassedChar at(size_t place) const { return class_at(classes_, text_, place); }
-  bool is_line_end(size_t at) const { return byte(at) == '\n' || byte(at) == '\r'; }
-
-  size_t skip_class(size_t at, uint8_t wanted) const {
-    while (at < text_.size()) {
-      const ClassedChar c = this->at(at);
-      if (c.char_class != wanted) break;
-      at += c.bytes;
-    }
-    return at;
-  }
-  size_t skip_line_ends(size_t at) const {
-    while (is_line_end(at)) ++at;
-    return at;
-  }
-
-  // \s+(?!\S)|\s+ for the run of space [at, end): all of it before the end of the text, else all
-  // but its last character, if it has several.
-  size_t space_word(size_t at, size_t end) const {
-    if (end == text_.size()) return end;
-    size_t last = end - 1;
-    while ((text_[last] & 0xC0) == 0x80) --last;
-    return last > at ? last : end;
-  }
-
-  // 's 't 're 've 'm 'll 'd in lower case; 0 when there is none.
-  size_t contraction(size_t at) const {
-    if (byte(at) != '\'') return 0;
-    return known_contraction(at, byte(at + 1), byte(at + 2));
-  }
-  // The same in any case, the long s included.
-  size_t any_contraction(size_t at) const {
-    if (byte(at) != '\'') return 0;
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    if (text_.substr(at + 1).starts_with("\u017F")) return at + 3;
-    return known_contraction(at, lower(byte(at + 1)), lower(byte(at + 2)));
-  }
-
- private:
-  static size_t known_contraction(size_t at, char first, char second) {
-    if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
-    const bool two =
-        ((first == 'r' || first == 'v') && second == 'e') || (first == 'l' && second == 'l');
-    return two ? at + 3 : 0;
-  }
-
-  std::string_view text_;
-  const uint8_t* classes_;
-};
-
-size_t gpt2_word(const Cursor& text, size_t at) {
+size_t gpt2_word(const ScanCursor& text, size_t at) {
   if (const size_t end = text.contraction(at)) return end;
   const size_t start = text.byte(at) == ' ' ? at + 1 : at;
-  const ClassedChar c = start < text.size() ? text.at(start) : ClassedChar{kSpaceChar, 0};
-  if (c.char_class != kSpaceChar) return text.skip_class(start + c.bytes, c.char_class);
-  return text.space_word(at, text.skip_class(at, kSpaceChar));
+  const ClassedChar c = text.at(start);
+  if (c.char_class & kSpaceChar) return text.space_word(at, text.skip_any(at, kSpaceChar));
+  const uint8_t kind = c.char_class & (kLetterChar | kNumberChar);
+  return kind ? text.skip_any(start + c.bytes, kind)
+              : text.skip_none(start + c.bytes, kLetterNumberSpace);
 }
 
-// Llama 3 and Qwen 2 differ in how many digits a word may have.
-template <int kMaxDigits>
-size_t llama3_word(const Cursor& text, size_t at) {
+// What Llama 3 and those after it end with: ` ?[^\s\p{L}\p{N}]+[\r\n]*` and space, where `letters`
+// are the classes that words are made of.
+template <uint8_t letters>
+size_t symbols_or_space_word(const ScanCursor& text, size_t at) {
+  constexpr uint8_t kNone = letters | kNumberChar | kSpaceChar;
+  const size_t start = text.byte(at) == ' ' ? at + 1 : at;
+  if (text.is(start, kNone)) return text.line_end_or_space_word(at);
+  return text.skip_line_ends(text.skip_none(start, kNone));
+}
+
+// Llama 3, Qwen 2 and Qwen 3.5 differ in how many digits a word may have, and whether marks belong
+// to letters.
+template <int max_digits, uint8_t letters>
+size_t llama3_word(const ScanCursor& text, size_t at) {
   if (const size_t end = text.any_contraction(at)) return end;
   const ClassedChar c = text.at(at);
-  if (c.char_class == kLetterChar) return text.skip_class(at + c.bytes, kLetterChar);
-  if (c.char_class == kNumberChar) {
-    size_t end = at + c.bytes;
-    for (int i = 1; i < kMaxDigits && end < text.size(); ++i) {
-      const ClassedChar digit = text.at(end);
-      if (digit.char_class != kNumberChar) break;
-      end += digit.bytes;
-    }
-    return end;
-  }
+  if (c.char_class & letters) return text.skip_any(at + c.bytes, letters);
+  if (c.char_class & kNumberChar) return text.skip_numbers(at, max_digits);
   const size_t next = at + c.bytes;
-  if (!text.is_line_end(at) && next < text.size()) {
-    const ClassedChar follows = text.at(next);
-    if (follows.char_class == kLetterChar)
-      return text.skip_class(next + follows.bytes, kLetterChar);
-    if (text.byte(at) == ' ' && follows.char_class == kOtherChar)
-      return text.skip_line_ends(text.skip_class(next, kOtherChar));
-  }
-  if (c.char_class == kOtherChar) return text.skip_line_ends(text.skip_class(at, kOtherChar));
-  const size_t end = text.skip_class(at, kSpaceChar);
-  size_t last_line_end = end;  // \s*[\r\n]+ takes space up to the last line end of the run
-  while (last_line_end > at && !text.is_line_end(last_line_end - 1)) --last_line_end;
-  return last_line_end > at ? last_line_end : text.space_word(at, end);
+  if (!text.is_line_end(at) && text.is(next, letters)) return text.skip_any(next, letters);
+  return symbols_or_space_word<letters>(text, at);
 }
 
-template <size_t (*next_word)(const Cursor&, size_t)>
+// As Llama 3, but all space before the end is one word.
+size_t cl100k_word(const ScanCursor& text, size_t at) {
+  const size_t end = text.skip_any(at, kSpaceChar);
+  return end > at && end == text.size() ? end : llama3_word<3, kLetterChar>(text, at);
+}
+
+// [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ with its backtracking; 0: no match.
+size_t capitals_then_small(const ScanCursor& text, size_t at) {
+  size_t end = at, last_of_both = 0;
+  while (true) {
+    const ClassedChar c = text.at(end);
+    if (!(c.char_class & (kUpperChar | kCaselessChar | kMarkChar))) break;
+    end += c.bytes;
+    if (!(c.char_class & kUpperChar)) last_of_both = end;
+  }
+  const size_t small = text.skip_any(end, kLowerChar | kCaselessChar | kMarkChar);
+  return small > end ? small : last_of_both;
+}
+
+// The first two branches of tekken and o200k, the contraction apart; 0: no match. Without small
+// letters the second branch takes capitals.
+size_t cased_word(const ScanCursor& text, size_t at, const ClassedChar& c) {
+  const auto capitals = [&](size_t begin) {
+    const size_t end = text.skip_any(begin, kUpperChar | kCaselessChar | kMarkChar);
+    return end > begin ? end : 0;
+  };
+  if (c.char_class & kLetterChar) {
+    const size_t end = capitals_then_small(text, at);
+    return end ? end : capitals(at);
+  }
+  if (text.is_line_end(at)) return 0;
+  const size_t next = at + c.bytes;  // [^\r\n\p{L}\p{N}]? took c
+  if (const size_t end = capitals_then_small(text, next)) return end;
+  if (c.char_class & kMarkChar) return capitals_then_small(text, at);
+  return capitals(next);
+}
+
+template <int max_digits, bool contractions>
+size_t gpt4o_word(const ScanCursor& text, size_t at) {
+  const ClassedChar c = text.at(at);
+  if (c.char_class & kNumberChar) return text.skip_numbers(at, max_digits);
+  if (const size_t end = cased_word(text, at, c)) {
+    const size_t longer = contractions ? text.any_contraction(end) : 0;
+    return longer ? longer : end;
+  }
+  const size_t start = text.byte(at) == ' ' ? at + 1 : at;
+  if (text.is(start, kLetterNumberSpace)) return text.line_end_or_space_word(at);
+  return text.skip_line_ends_and_slashes(text.skip_none(start, kLetterNumberSpace));
+}
+
+size_t numbers_or_gap(const ScanCursor& text, size_t at) {
+  return text.is(at, kNumberChar) ? text.skip_numbers(at, 3) : text.skip_none(at, kNumberChar);
+}
+
+bool is_deepseek_cjk(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
+}
+
+size_t deepseek3_cjk_or_gap(const ScanCursor& text, size_t at) {
+  const bool wanted = is_deepseek_cjk(text.code_point(at));
+  while (at < text.size() && is_deepseek_cjk(text.code_point(at)) == wanted) {
+    at += text.at(at).bytes;
+  }
+  return at;
+}
+
+bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+// 0 where there is no match.
+size_t deepseek3_match(const ScanCursor& text, size_t at) {
+  constexpr uint8_t kWord = kLetterChar | kMarkChar;
+  const ClassedChar c = text.at(at);
+  if (c.bytes == 1 && c.char_class & kSymbolChar && is_ascii_letter(text.byte(at + 1))) {
+    size_t end = at + 1;
+    while (is_ascii_letter(text.byte(end))) ++end;
+    return end;
+  }
+  if (c.char_class & kWord) return text.skip_any(at + c.bytes, kWord);
+  const size_t next = at + c.bytes;
+  if (!(c.char_class & kSymbolChar) && !text.is_line_end(at) && text.is(next, kWord))
+    return text.skip_any(next, kWord);
+  const size_t start = text.byte(at) == ' ' ? next : at;
+  if (text.is(start, kSymbolChar)) return text.skip_line_ends(text.skip_any(start, kSymbolChar));
+  return c.char_class & kSpaceChar ? text.line_end_or_space_word(at) : 0;
+}
+
+size_t deepseek3_word(const ScanCursor& text, size_t at) {
+  if (const size_t end = deepseek3_match(text, at)) return end;
+  do {
+    at += text.at(at).bytes;
+  } while (at < text.size() && !deepseek3_match(text, at));
+  return at;
+}
+
+template <size_t (*next_word)(const ScanCursor&, size_t)>
 class Scanner : public WordScanner {
  public:
+  static std::shared_ptr<const WordScanner> make() { return std::make_shared<Scanner>(); }
   void scan(std::string_view text, std::vector<uint32_t>& ends) const override {
-    const Cursor cursor(text, classes_);
+    const ScanCursor cursor(text, classes_);
     for (size_t at = 0; at < text.size();) {
       at = next_word(cursor, at);
       ends.push_back(static_cast<uint32_t>(at));
@@ -117,13 +155,78 @@ class Scanner : public WordScanner {
   const uint8_t* classes_ = char_classes();
 };
 
+class ScannerChain : public WordScanner {
+ public:
+  explicit ScannerChain(std::vector<std::shared_ptr<const WordScanner>> scanners)
+      : scanners_(std::move(scanners)) {}
+
+  void scan(std::string_view text, std::vector<uint32_t>& ends) const override {
+    std::vector<uint32_t> words, parts;
+    scanners_.front()->scan(text, words);
+    for (size_t i = 1; i < scanners_.size(); ++i) {
+      parts.clear();
+      cut_words(*scanners_[i], text, words, parts);
+      words.swap(parts);
+    }
+    ends.insert(ends.end(), words.begin(), words.end());
+  }
+
+ private:
+  static void cut_words(const WordScanner& scanner, std::string_view text,
+                        const std::vector<uint32_t>& words, std::vector<uint32_t>& parts) {
+    uint32_t begin = 0;
+    for (const uint32_t end : words) {
+      const size_t first = parts.size();
+      scanner.scan(text.substr(begin, end - begin), parts);
+      for (size_t i = first; i < parts.size(); ++i) parts[i] += begin;
+      begin = end;
+    }
+  }
+
+  std::vector<std::shared_ptr<const WordScanner>> scanners_;
+};
+
+struct KnownPattern {
+  const char* pattern;
+  bool matches_everything;
+  std::shared_ptr<const WordScanner> (*make)();
+};
+
+constexpr KnownPattern kKnownPatterns[] = {
+    {kGpt2Pattern, true, Scanner<gpt2_word>::make},
+    {kLlama3Pattern, true, Scanner<llama3_word<3, kLetterChar>>::make},
+    {kQwen2Pattern, true, Scanner<llama3_word<1, kLetterChar>>::make},
+    {kCl100kPattern, true, Scanner<cl100k_word>::make},
+    {kQwen35Pattern, true, Scanner<llama3_word<1, kLetterChar | kMarkChar>>::make},
+    {kTekkenPattern, true, Scanner<gpt4o_word<1, false>>::make},
+    {kGpt4oPattern, true, Scanner<gpt4o_word<3, true>>::make},
+    {kDeepseek3Numbers, false, Scanner<numbers_or_gap>::make},
+    {kDeepseek3Cjk, false, Scanner<deepseek3_cjk_or_gap>::make},
+    {kDeepseek3Pattern, false, Scanner<deepseek3_word>::make},
+};
+
+const KnownPattern* find_known(const std::string& pattern) {
+  const auto* found = std::find_if(std::begin(kKnownPatterns), std::end(kKnownPatterns),
+                                   [&](const KnownPattern& k) { return pattern == k.pattern; });
+  return found == std::end(kKnownPatterns) ? nullptr : found;
+}
+
 }  // namespace
 
 std::shared_ptr<const WordScanner> find_word_scanner(const std::string& pattern) {
-  if (pattern == kGpt2Pattern) return std::make_shared<Scanner<gpt2_word>>();
-  if (pattern == kLlama3Pattern) return std::make_shared<Scanner<llama3_word<3>>>();
-  if (pattern == kQwen2Pattern) return std::make_shared<Scanner<llama3_word<1>>>();
-  return nullptr;
+  const KnownPattern* known = find_known(pattern);
+  return known ? known->make() : nullptr;
+}
+
+bool matches_everything(const std::string& pattern) {
+  const KnownPattern* known = find_known(pattern);
+  return known && known->matches_everything;
+}
+
+std::shared_ptr<const WordScanner> chain_scanners(
+    std::vector<std::shared_ptr<const WordScanner>> scanners) {
+  if (scanners.size() == 1) return std::move(scanners.front());
+  return std::make_shared<ScannerChain>(std::move(scanners));
 }
 
 }  // namespace gradus

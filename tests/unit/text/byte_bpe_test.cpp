@@ -76,10 +76,11 @@ std::vector<uint32_t> regex_ends(const Regex& regex, const std::string& text) {
   std::vector<uint32_t> ends;
   size_t last = 0;
   regex.for_each(text, [&](size_t begin, size_t end) {
-    if (begin != last) ends.push_back(static_cast<uint32_t>(begin));  // no pattern leaves gaps
+    if (begin != last) ends.push_back(static_cast<uint32_t>(begin));  // what lies before a match
     ends.push_back(static_cast<uint32_t>(end));
     last = end;
   });
+  if (last < text.size()) ends.push_back(static_cast<uint32_t>(text.size()));
   return ends;
 }
 
@@ -108,13 +109,40 @@ TEST_CASE("byte-pair encoding in linear time equals merging by rank") {
   if (shuffled) CHECK(merged > 100);
 }
 
+TEST_CASE("byte-pair encoding in linear time takes pieces cut inside characters") {
+  const std::vector<std::string> alphabet = {"a", " ", "é", "你", "他", "好", "🎉"};
+  Random random(4);
+  size_t wrong = 0, fast = 0;
+  for (int table = 0; table < 40; ++table) {
+    Table made(random, alphabet, false);
+    made.byte_ids[3] = -1;  // no token for this byte
+    const ByteBpe bpe([&](TokenId id) { return made.tokens[static_cast<size_t>(id)]; },
+                      static_cast<TokenId>(made.tokens.size()), made.byte_ids, made.merges);
+    REQUIRE(bpe.usable());
+    for (int i = 0; i < 60; ++i) {
+      const std::string text = random_text(random, alphabet, 2 + below(random, 20));
+      const size_t begin = below(random, text.size());
+      const std::string piece = text.substr(begin, 1 + below(random, text.size() - begin));
+      std::vector<TokenId> ids;
+      fast += bpe.encode(piece, ids);
+      wrong += !ids.empty() && ids != made.merged(piece);
+      ids.clear();
+      wrong += bpe.encode(piece + "\x03", ids) || !ids.empty();
+    }
+  }
+  CHECK(wrong == 0);
+  CHECK(fast > 1000);
+}
+
 TEST_CASE("character classes equal those of the regular expression engine") {
   struct Row {
     const char* pattern;
     uint8_t char_class;
   };
-  const Row row =
-      GENERATE(Row{"\\p{L}", kLetterChar}, Row{"\\p{N}", kNumberChar}, Row{"\\s", kSpaceChar});
+  const Row row = GENERATE(Row{"\\p{L}", kLetterChar}, Row{"\\p{N}", kNumberChar},
+                           Row{"\\s", kSpaceChar}, Row{"[\\p{Lu}\\p{Lt}]", kUpperChar},
+                           Row{"\\p{Ll}", kLowerChar}, Row{"[\\p{Lm}\\p{Lo}]", kCaselessChar},
+                           Row{"\\p{M}", kMarkChar}, Row{"[\\p{P}\\p{S}]", kSymbolChar});
   INFO(row.pattern);
   std::string all;
   for (char32_t c = 0; c < 0x110000; ++c) {
@@ -126,24 +154,26 @@ TEST_CASE("character classes equal those of the regular expression engine") {
   });
   std::vector<char32_t> classed;
   for (char32_t c = 0; c < 0x110000; ++c) {
-    if ((c < 0xD800 || c > 0xDFFF) && char_classes()[c] == row.char_class) classed.push_back(c);
+    if ((c < 0xD800 || c > 0xDFFF) && (char_classes()[c] & row.char_class)) classed.push_back(c);
   }
   REQUIRE(!matched.empty());
   CHECK(classed == matched);
 }
 
 TEST_CASE("word scanners find the words of their regular expressions") {
-  const std::string pattern = GENERATE(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern);
+  const std::string pattern =
+      GENERATE(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kCl100kPattern, kQwen35Pattern,
+               kTekkenPattern, kGpt4oPattern, kDeepseek3Numbers, kDeepseek3Cjk, kDeepseek3Pattern);
   const auto scanner = find_word_scanner(pattern);
   REQUIRE(scanner);
   const Regex regex(pattern, "test");
   const std::vector<std::string> alphabet = {
-      "a",  "B",      "'",      "s",      "S",      "ſ",  "t",
-      "r",  "e",      "v",      "E",      "l",      "L",  "L",
-      "d",  " ",      " ",      " ",      "\n",     "\r", "\t",
-      "　", "\u0085", "1",      "2",      "²",      "٣",  "é",
-      "你", "好",     "。",     "!",      "-",      "_",  "\u0301",
-      "🎉",  "\u00A0", "\u2028", "\u180E", "\u200B", "",   std::string(1, '\0')};
+      "a",  "B",  "'",  "s",      "S",      "ſ",      "t",      "r",      "e",
+      "v",  "E",  "l",  "L",      "L",      "d",      " ",      " ",      " ",
+      "\n", "\r", "\t", "　",     "\u0085", "1",      "2",      "²",      "٣",
+      "é",  "你", "好", "。",     "!",      "-",      "_",      "\u0301", "ǅ",
+      "ʰ",  "Z",  "/",  "あ",     "ー",     "\u3040", "$",      "\x01",   "\u0903",
+      "龥", "龦", "🎉",  "\u00A0", "\u2028", "\u180E", "\u200B", "",       std::string(1, '\0')};
   Random random(3);
   size_t wrong = 0, words = 0;
   for (int i = 0; i < 20000; ++i) {
@@ -155,5 +185,5 @@ TEST_CASE("word scanners find the words of their regular expressions") {
     if (wrong++ == 0) UNSCOPED_INFO(text);
   }
   CHECK(wrong == 0);
-  CHECK(words > 100000);
+  CHECK(words > 30000);
 }
