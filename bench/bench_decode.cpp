@@ -99,7 +99,7 @@ void run(const bench::Options& options) {
     report["bf16_ratio"] = bench::median(our_bf16) / peer;
     report["int4_ratio"] = bench::median(our_int4) / peer;
   }
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace

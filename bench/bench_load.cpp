@@ -8,7 +8,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -19,10 +18,6 @@
 
 namespace gradus {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 int64_t peak_bytes() {
   rusage usage{};
@@ -40,20 +35,17 @@ int64_t weight_bytes(const fs::path& folder) {
 // Loads in the stored precision and prints what it took.
 int load_child(const fs::path& folder) {
   const int64_t before = peak_bytes();
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = bench::Clock::now();
   const Transformer model = load_model(folder, {});
-  const double seconds = seconds_since(start);
-  std::printf("%s\n", Json{{"seconds", seconds},
-                           {"bytes", peak_bytes() - before},
-                           {"layers", model.layers().size()}}
-                          .dump()
-                          .c_str());
+  const double seconds = bench::seconds_since(start);
+  bench::print_report(
+      {{"seconds", seconds}, {"bytes", peak_bytes() - before}, {"layers", model.layers().size()}});
   return 0;
 }
 
 // Reads the files' bytes into memory that is new, as a loader has to.
 int read_child(const fs::path& folder) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = bench::Clock::now();
   const SafetensorsFolder files(folder);
   for (const auto& file : files.files()) {
     const auto size = static_cast<size_t>(fs::file_size(file->path()));
@@ -66,7 +58,7 @@ int read_child(const fs::path& folder) {
     }
     ::close(descriptor);
   }
-  std::printf("%s\n", Json{{"seconds", seconds_since(start)}}.dump().c_str());
+  bench::print_report({{"seconds", bench::seconds_since(start)}});
   return 0;
 }
 
@@ -107,7 +99,7 @@ void run(const bench::Options& options) {
     report["transformers_seconds"] = bench::median(theirs);
     report["load_ratio"] = bench::median(theirs) / bench::median(load);
   }
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace

@@ -15,39 +15,24 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "bench_support.h"
 #include "tensor/cpu/kernels.h"
 
 namespace {
 
 using namespace gradus;
 using namespace gradus::cpu;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The time that a tenth of the calls stays below, of as many calls as fit in `budget` seconds, 5 at
 // least: on a shared machine the median is the neighbours'.
 double typical_seconds(double budget, const std::function<void()>& call) {
-  call();
-  std::vector<double> times;
-  const auto start = Clock::now();
-  while (times.size() < 5 || (seconds_since(start) < budget && times.size() < 100000)) {
-    const auto before = Clock::now();
-    call();
-    times.push_back(seconds_since(before));
-  }
-  std::sort(times.begin(), times.end());
+  const std::vector<double> times = bench::call_seconds(budget, 5, call);
   return times[times.size() / 10];
 }
 
@@ -148,7 +133,7 @@ void verify(const QuantShape& shape, const at::Tensor& packed, at::ScalarType dt
   }
 }
 
-void bench_quant(Bench& bench, const std::string& name, QuantShape shape, int64_t rows,
+void bench_quant(Bench& table, const std::string& name, QuantShape shape, int64_t rows,
                  at::ScalarType dtype) {
   Cold<at::Tensor> cold;
   cold.copies.push_back(packed_weight(shape));
@@ -159,11 +144,11 @@ void bench_quant(Bench& bench, const std::string& name, QuantShape shape, int64_
   const at::Tensor x = at::randn({rows, shape.k}).to(dtype);
   at::Tensor y = at::empty({rows, shape.n}, dtype);
   const double seconds = typical_seconds(
-      bench.budget, [&] { cpu_kernels().quant_matmul(matmul_args(shape, cold.take(), x, y)); });
-  bench.add(name, {shape.n, shape.k}, rows, quant_packed_bytes(shape), seconds);
+      table.budget, [&] { cpu_kernels().quant_matmul(matmul_args(shape, cold.take(), x, y)); });
+  table.add(name, {shape.n, shape.k}, rows, quant_packed_bytes(shape), seconds);
 }
 
-void bench_aten_int4(Bench& bench, Size size, int64_t rows) {
+void bench_aten_int4(Bench& table, Size size, int64_t rows) {
   const int64_t group = size.k % 128 == 0 ? 128 : 64;
   const at::Tensor q = at::randint(0, 16, {size.n, size.k}, at::kInt);
   Cold<at::Tensor> cold;
@@ -173,21 +158,21 @@ void bench_aten_int4(Bench& bench, Size size, int64_t rows) {
   const at::Tensor scales = at::ones({size.k / group, size.n, 2}, at::kBFloat16);
   const at::Tensor x = at::randn({rows, size.k}).to(at::kBFloat16);
   const double seconds = typical_seconds(
-      bench.budget, [&] { (void)at::_weight_int4pack_mm_for_cpu(x, cold.take(), group, scales); });
-  bench.add("aten int4", size, rows, size.n * size.k / 2 + scales.numel() * 2, seconds);
+      table.budget, [&] { (void)at::_weight_int4pack_mm_for_cpu(x, cold.take(), group, scales); });
+  table.add("aten int4", size, rows, size.n * size.k / 2 + scales.numel() * 2, seconds);
 }
 
-void bench_bf16(Bench& bench, Size size, int64_t rows) {
+void bench_bf16(Bench& table, Size size, int64_t rows) {
   Cold<at::Tensor> cold;
   for (int64_t i = 0; i < copies_for(size.n * size.k * 2); ++i) {
     cold.copies.push_back(at::randn({size.n, size.k}).to(at::kBFloat16));
   }
   const at::Tensor x = at::randn({rows, size.k}).to(at::kBFloat16);
   at::Tensor y = at::empty({rows, size.n}, at::kBFloat16);
-  const double aten = typical_seconds(bench.budget, [&] { (void)at::linear(x, cold.take()); });
-  bench.add("aten linear bf16", size, rows, size.n * size.k * 2, aten);
+  const double aten = typical_seconds(table.budget, [&] { (void)at::linear(x, cold.take()); });
+  table.add("aten linear bf16", size, rows, size.n * size.k * 2, aten);
   if (rows > 4) return;
-  const double ours = typical_seconds(bench.budget, [&] {
+  const double ours = typical_seconds(table.budget, [&] {
     cpu_kernels().gemv({.weight = {cold.take().const_data_ptr(), DType::kBFloat16, size.k},
                         .x = {x.const_data_ptr(), DType::kBFloat16, size.k},
                         .y = {y.mutable_data_ptr(), DType::kBFloat16, size.n},
@@ -195,49 +180,41 @@ void bench_bf16(Bench& bench, Size size, int64_t rows) {
                         .n = size.n,
                         .k = size.k});
   });
-  bench.add("gemv bf16", size, rows, size.n * size.k * 2, ours);
+  table.add("gemv bf16", size, rows, size.n * size.k * 2, ours);
 }
 
-void bench_size(Bench& bench, Size size, int64_t rows) {
+void bench_size(Bench& table, Size size, int64_t rows) {
   const int64_t group = size.k % 128 == 0 ? 128 : 64;
   const QuantShape int4 = {QuantFormat::kInt4, size.n, size.k, group, DType::kFloat32};
   const QuantShape int8 = {QuantFormat::kInt8, size.n, size.k, size.k, DType::kFloat32};
-  bench_quant(bench, "int4 bf16 x", int4, rows, at::kBFloat16);
-  bench_quant(bench, "int4 fp32 x", int4, rows, at::kFloat);
-  bench_quant(bench, "int8 bf16 x", int8, rows, at::kBFloat16);
-  bench_quant(bench, "int8 fp32 x", int8, rows, at::kFloat);
-  bench_aten_int4(bench, size, rows);
-  bench_bf16(bench, size, rows);
+  bench_quant(table, "int4 bf16 x", int4, rows, at::kBFloat16);
+  bench_quant(table, "int4 fp32 x", int4, rows, at::kFloat);
+  bench_quant(table, "int8 bf16 x", int8, rows, at::kBFloat16);
+  bench_quant(table, "int8 fp32 x", int8, rows, at::kFloat);
+  bench_aten_int4(table, size, rows);
+  bench_bf16(table, size, rows);
 }
 
-int run(bool quick) {
+void run(bool quick) {
   const double budget = quick ? 0.02 : 0.3;
-  Bench bench{budget, read_bandwidth(quick ? 0.3 : 2), Json::array()};
+  Bench table{budget, read_bandwidth(quick ? 0.3 : 2), Json::array()};
   const double fork_join = fork_join_seconds(budget);
   std::printf("isa %s, %d threads, read %.1f GB/s, fork-join %.2f us\n",
-              isa_name(cpu_kernels().isa), omp_get_max_threads(), bench.bandwidth / 1e9,
+              isa_name(cpu_kernels().isa), omp_get_max_threads(), table.bandwidth / 1e9,
               fork_join * 1e6);
   const std::vector<Size> sizes = {{192, 576},  {576, 576},   {1536, 576},
                                    {576, 1536}, {49152, 576}, {14336, 4096}};
-  for (const Size& size : sizes) bench_size(bench, size, 1);
+  for (const Size& size : sizes) bench_size(table, size, 1);
   for (const int64_t rows : {4, 8, 32, 256}) {
-    for (const Size& size : {Size{1536, 576}, Size{14336, 4096}}) bench_size(bench, size, rows);
+    for (const Size& size : {Size{1536, 576}, Size{14336, 4096}}) bench_size(table, size, rows);
     if (quick) break;
   }
   const Json report = {{"bench", "quant_matmul"},          {"isa", isa_name(cpu_kernels().isa)},
-                       {"threads", omp_get_max_threads()}, {"read_gb_per_s", bench.bandwidth / 1e9},
-                       {"fork_join_us", fork_join * 1e6},  {"results", bench.results}};
-  std::printf("%s\n", report.dump().c_str());
-  return 0;
+                       {"threads", omp_get_max_threads()}, {"read_gb_per_s", table.bandwidth / 1e9},
+                       {"fork_join_us", fork_join * 1e6},  {"results", table.results}};
+  bench::print_report(report);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc > 1 && std::string(argv[1]) == "--quick");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_quant_matmul: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bench::run_main(argc, argv, run); }

@@ -47,7 +47,7 @@ void run(const bench::Options& options) {
     report["transformers_load_seconds"] = bench::median(their_seconds);
     report["load_ratio"] = bench::median(their_seconds) / bench::median(our_seconds);
   }
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace

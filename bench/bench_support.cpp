@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -28,6 +27,16 @@ std::string last_line_of(const std::string& command) {
   while (std::fgets(line.data(), line.size(), pipe)) text = line.data();
   if (::pclose(pipe) != 0) throw Error("failed: " + command);
   return text;
+}
+
+int guarded(const char* program, const std::function<void()>& run) {
+  try {
+    run();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", fs::path(program).filename().c_str(), error.what());
+    return 1;
+  }
 }
 
 }  // namespace
@@ -63,11 +72,29 @@ Json peer(const Options& options, const std::string& script, const std::string& 
 }
 
 double command_seconds(const std::string& command) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const int status = std::system((command + " >/dev/null 2>&1").c_str());
-  const auto end = std::chrono::steady_clock::now();
+  const double seconds = seconds_since(start);
   if (status != 0) throw Error("failed: " + command);
-  return std::chrono::duration<double>(end - start).count();
+  return seconds;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<double> call_seconds(double budget, size_t least, const std::function<void()>& call) {
+  constexpr size_t kMost = 100000;
+  call();
+  std::vector<double> times;
+  const auto start = Clock::now();
+  while (times.size() < least || (times.size() < kMost && seconds_since(start) < budget)) {
+    const auto before = Clock::now();
+    call();
+    times.push_back(seconds_since(before));
+  }
+  std::sort(times.begin(), times.end());
+  return times;
 }
 
 double median(std::vector<double> values) {
@@ -75,6 +102,8 @@ double median(std::vector<double> values) {
   const size_t half = values.size() / 2;
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
+
+void print_report(const Json& report) { std::printf("%s\n", report.dump().c_str()); }
 
 fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
   if (!options.model.empty()) return options.model;
@@ -84,13 +113,15 @@ fs::path bf16_model(const Options& options, const TemporaryFolder& folder) {
 }
 
 int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run) {
-  try {
-    run(read_options(argc, argv, rounds));
-    return 0;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", fs::path(argv[0]).filename().c_str(), error.what());
-    return 1;
-  }
+  return guarded(argv[0], [&] { run(read_options(argc, argv, rounds)); });
+}
+
+int run_main(int argc, char** argv, void (*run)(bool quick)) {
+  return guarded(argv[0], [&] {
+    const bool quick = argc > 1 && std::string(argv[1]) == "--quick";
+    if (argc > (quick ? 2 : 1)) throw UsageError(cat("unknown option ", argv[quick ? 2 : 1]));
+    run(quick);
+  });
 }
 
 }  // namespace gradus::bench

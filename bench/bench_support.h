@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the benchmarks against Python peers share: options, the peer's JSON line, the model.
+// What the benchmarks share: options, clocks, the Python peers' JSON line, the model.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -27,7 +28,17 @@ Json peer(const Options& options, const std::string& script, const std::string& 
 // Seconds that a command of a shell takes, output thrown away. Throws when it fails.
 double command_seconds(const std::string& command);
 
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start);
+
+// Seconds of every call, shortest first: of as many as fit in `budget` seconds, `least` at least,
+// after one that is not measured.
+std::vector<double> call_seconds(double budget, size_t least, const std::function<void()>& call);
+
 double median(std::vector<double> values);
+
+// The last line of a benchmark.
+void print_report(const Json& report);
 
 // options.model, or the quickstart's L0 imported as bf16 below `folder`.
 fs::path bf16_model(const Options& options, const TemporaryFolder& folder);
@@ -35,5 +46,7 @@ fs::path bf16_model(const Options& options, const TemporaryFolder& folder);
 // The main function of a benchmark: options and `run`, which prints the report; errors go to
 // stderr.
 int run_main(int argc, char** argv, int rounds, const std::function<void(const Options&)>& run);
+// The same for one that only knows --quick.
+int run_main(int argc, char** argv, void (*run)(bool quick));
 
 }  // namespace gradus::bench

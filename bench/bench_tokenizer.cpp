@@ -246,7 +246,7 @@ void run(const bench::Options& options) {
                     {"chinese", measure(options, file, *tokenizer, chinese)}};
     std::fprintf(stderr, "%s %s\n", name.c_str(), report[name].dump().c_str());
   }
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace

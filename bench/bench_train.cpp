@@ -8,7 +8,6 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <string>
 
@@ -79,7 +78,7 @@ class Ours {
   }
 
   double step_seconds(const PackedBatch& packed) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = bench::Clock::now();
     const Batch batch = to_device(packed, at::kCPU);
     PackedAttention attention(batch.segment_starts);
     const at::Tensor hidden = forward(model_, batch, attention);
@@ -89,7 +88,7 @@ class Ours {
     gradients_->clear();
     gradients_->take(1);
     optimizer_->step(gradients_->tensors(), 1e-4, 1.0 / std::max(1.0, gradients_->norm()));
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return bench::seconds_since(start);
   }
 
   const ModelConfig& config() const { return model_.config(); }
@@ -135,7 +134,7 @@ void run(const bench::Options& options) {
   Json results = Json::array();
   for (const Layout& layout : kLayouts) {
     results.push_back(measure(ours, layout, options));
-    std::printf("%s\n", results.back().dump().c_str());
+    bench::print_report(results.back());
     std::fflush(stdout);
   }
   const double peak = measured_peak_flops(at::kBFloat16, at::kCPU);
@@ -143,7 +142,7 @@ void run(const bench::Options& options) {
                     {"threads", usable_cores()},
                     {"peak_tflops", peak / 1e12},
                     {"results", results}};
-  std::printf("%s\n", report.dump().c_str());
+  bench::print_report(report);
 }
 
 }  // namespace

@@ -12,15 +12,12 @@
 #include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "bench_support.h"
 #include "tensor/cpu/kernels.h"
 #include "tensor/recurrence.h"
 
@@ -30,22 +27,10 @@ using namespace gradus;
 using at::Tensor;
 using Inputs = std::vector<Tensor>;
 using Op = std::function<Tensor(const Inputs&, const ops::SegmentStates&)>;
-using Clock = std::chrono::steady_clock;
 
 // The fastest call of at least 3 that fit in `budget` seconds.
 double best_seconds(double budget, const std::function<void()>& call) {
-  call();
-  double best = 1e30;
-  const auto start = Clock::now();
-  const auto since = [](Clock::time_point t) {
-    return std::chrono::duration<double>(Clock::now() - t).count();
-  };
-  for (int i = 0; i < 3 || (i < 10000 && since(start) < budget); ++i) {
-    const auto before = Clock::now();
-    call();
-    best = std::min(best, since(before));
-  }
-  return best;
+  return bench::call_seconds(budget, 3, call).front();
 }
 
 struct Recurrence {
@@ -127,7 +112,7 @@ void decode(const Op& op, const Inputs& inputs, const Tensor& rows) {
   op(inputs, states);
 }
 
-void bench(const Recurrence& r, double budget, Json& results) {
+void measure(const Recurrence& r, double budget, Json& results) {
   verify(r);
   constexpr int64_t kTokens = 512;
   const Inputs inputs = r.inputs(kTokens), one = r.inputs(8);
@@ -151,25 +136,18 @@ void bench(const Recurrence& r, double budget, Json& results) {
   }
 }
 
-int run(bool quick) {
+void run(bool quick) {
+  const double budget = quick ? 0.02 : 1;
   Json results = Json::array();
-  for (const int64_t width : {768, 2048}) bench(rwkv4(width), quick ? 0.02 : 1, results);
-  for (const int64_t heads : {12, 32}) bench(rwkv7(heads), quick ? 0.02 : 1, results);
+  for (const int64_t width : {768, 2048}) measure(rwkv4(width), budget, results);
+  for (const int64_t heads : {12, 32}) measure(rwkv7(heads), budget, results);
   const Json report = {{"bench", "wkv"},
                        {"isa", cpu::isa_name(cpu::cpu_kernels().isa)},
                        {"threads", omp_get_max_threads()},
                        {"results", results}};
-  std::printf("%s\n", report.dump().c_str());
-  return 0;
+  bench::print_report(report);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc > 1 && std::string(argv[1]) == "--quick");
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_wkv: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bench::run_main(argc, argv, run); }

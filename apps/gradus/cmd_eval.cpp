@@ -63,8 +63,7 @@ int run(const CommandLine& line) {
   check_out(recipe->out);
   if (line.has("--check")) {
     check_evaluation(*recipe);
-    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
-    return kExitOk;
+    return answer_checked(line);
   }
   AtomicFolder out(recipe->out, AtomicFolder::Existing::kReplace);  // fails before the work
   const Evaluation evaluation = evaluate(*recipe);

@@ -30,7 +30,8 @@ std::vector<IdRow> read_id_rows(const fs::path& path, int64_t vocab_size) {
                  .expected = "a JSON array of non-empty arrays of token ids",
                  .found = found});
   };
-  if (!json.is_array() || json.empty()) bad("cannot be used as ids", "no rows");
+  if (!json.is_array()) bad("cannot be used as ids", cat("a JSON ", json.type_name()));
+  if (json.empty()) bad("cannot be used as ids", "no rows");
   std::vector<IdRow> rows;
   for (size_t row = 0; row < json.size(); ++row) {
     if (!json[row].is_array() || json[row].empty())
@@ -88,7 +89,7 @@ int run_forward(const CommandLine& line) {
   refuse_existing(out);
   set_compute_threads(0);
   LoadOptions options{.dtype = {}, .device = select_device(line.get("--device", "auto"))};
-  if (line.has("--dtype")) options.dtype = dtype_from_name(line.get("--dtype"));
+  if (line.has("--dtype")) options.dtype = dtype_from_name(line.one_of("--dtype", kDtypeNames));
   const Transformer model = load_model(resolve_model(model_name), options);
   const at::NoGradGuard no_gradients;
   const auto logits = named_logits(model, read_id_rows(ids, model.config().vocab_size));

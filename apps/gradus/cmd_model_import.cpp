@@ -11,8 +11,8 @@ namespace gradus {
 namespace {
 
 int run_import(const CommandLine& line) {
+  const std::string dtype = line.one_of("--dtype", kDtypeNames, "bfloat16");
   const fs::path out = line.require("--out"), file = resolve_model(line.only("FILE.gguf"));
-  const std::string dtype = line.get("--dtype", "bfloat16");
   const GgufFile gguf(file);
   const auto licence = json_get<std::string>(gguf.metadata(), "general.license", "", file.string());
   AtomicFolder folder(out);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus model merge: adapters become part of their base, or models are merged with each other.
-#include <iostream>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "base/signals.h"
@@ -39,7 +37,7 @@ MergeRecipe recipe_of_flags(const CommandLine& line) {
   const fs::path folder = resolve_model(adapter);
   recipe.adapters = {{.path = folder.string()}};
   recipe.base = base_for(line, folder).string();
-  if (line.has("--dtype")) recipe.dtype = dtype_name(dtype_from_name(line.get("--dtype")));
+  if (line.has("--dtype")) recipe.dtype = line.one_of("--dtype", kDtypeNames);
   recipe.allow_other_base = line.has("--allow-other-base");
   return recipe;
 }
@@ -158,8 +156,7 @@ int answer_check(const CommandLine& line, const MergeRecipe& recipe) {
     dtype_of_base(recipe.base);
     read_adapters(recipe, digests);
   }
-  if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
-  return kExitOk;
+  return answer_checked(line);
 }
 
 int run_merge(const CommandLine& line) {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus quantize: a smaller model in the compressed-tensors format, without calibration data.
-#include <iostream>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "base/system.h"
@@ -20,8 +18,7 @@ int run(const CommandLine& line) {
   if (line.has("--check")) {
     refuse_existing(recipe->out);
     check_quantize(*recipe);
-    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
-    return kExitOk;
+    return answer_checked(line);
   }
   AtomicFolder folder(recipe->out);
   const Json result = quantize_model(*recipe, folder.path());

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // gradus serve: an OpenAI-compatible server for one model.
-#include <iostream>
-
 #include "base/log.h"
 #include "base/signals.h"
 #include "commands.h"
@@ -18,8 +16,7 @@ int run(const CommandLine& line) {
   if (!recipe) return kExitOk;
   if (line.has("--check")) {
     check_serve_recipe(*recipe);
-    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
-    return kExitOk;
+    return answer_checked(line);
   }
   set_compute_threads(static_cast<int>(recipe->threads));
   Server server(*recipe);

@@ -73,6 +73,18 @@ std::string CommandLine::require(const std::string& flag) const {
   return get(flag);
 }
 
+std::string CommandLine::one_of(const std::string& flag, const std::vector<std::string>& names,
+                                const std::string& fallback) const {
+  if (!has(flag)) return fallback;
+  const std::string value = get(flag);
+  if (std::find(names.begin(), names.end(), value) != names.end()) return value;
+  std::string known;
+  for (const std::string& name : names) {
+    known += (known.empty() ? "" : &name == &names.back() ? " or " : ", ") + name;
+  }
+  throw UsageError(cat(flag, " is ", known, ", not ", printable(value)));
+}
+
 const std::string& CommandLine::only(const std::string& what) const {
   if (positional_.empty()) throw UsageError("missing argument: " + what, "see --help");
   if (positional_.size() > 1)

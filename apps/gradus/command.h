@@ -33,6 +33,9 @@ class CommandLine {
   // The value of a flag given at most once; `fallback` when absent.
   std::string get(const std::string& flag, const std::string& fallback = {}) const;
   std::string require(const std::string& flag) const;  // UsageError when absent
+  // The value of a flag that is one of `names`; UsageError for another.
+  std::string one_of(const std::string& flag, const std::vector<std::string>& names,
+                     const std::string& fallback = {}) const;
   // The only positional argument; UsageError saying what is expected otherwise.
   const std::string& only(const std::string& what) const;
 
@@ -40,6 +43,9 @@ class CommandLine {
   std::vector<std::string> positional_, overrides_;
   std::vector<std::pair<std::string, std::string>> flags_;
 };
+
+// The values of --dtype.
+inline const std::vector<std::string> kDtypeNames = {"float32", "bfloat16", "float16"};
 
 // What stands on the command line besides flags.
 enum class Arguments : size_t {

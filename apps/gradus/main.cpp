@@ -121,10 +121,8 @@ const Command& find_command(const std::vector<Command>& commands, std::vector<st
 void apply_log_flags(const CommandLine& line) {
   if (line.has("--quiet")) set_log_level(LogLevel::kWarning);
   if (line.has("--verbose")) set_log_level(LogLevel::kDebug);
-  const std::string format = line.get("--log-format", "text");
-  if (format != "text" && format != "json")
-    throw UsageError("--log-format is text or json, not " + printable(format));
-  if (format == "json") set_log_format(LogFormat::kJson);
+  if (line.one_of("--log-format", {"text", "json"}, "text") == "json")
+    set_log_format(LogFormat::kJson);
 }
 
 int run(std::vector<std::string> words) {

@@ -28,6 +28,12 @@ inline void refuse_existing(const fs::path& out) {
                .hint = "choose another out or remove it first"});
 }
 
+// The answer of --check when nothing is wrong.
+inline int answer_checked(const CommandLine& line) {
+  if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
+  return kExitOk;
+}
+
 // Whether a missing input is an error already: --print-config needs no file.
 inline InputPaths inputs_of(const CommandLine& line) {
   return line.has("--print-config") ? InputPaths::kMayBeMissing : InputPaths::kMustExist;

@@ -11,6 +11,7 @@
 #include "hub/reference.h"
 #include "model/adapter.h"
 #include "model/quantization_config.h"
+#include "recipe_command.h"
 #include "tensor/device.h"
 
 namespace gradus {
@@ -206,8 +207,7 @@ int run_training(const CommandLine& line, const TrainingJob& job) {
   check_job(job);
   if (line.has("--check")) {
     fitting_text_tools(job.parents.front().folder);
-    if (!print_json_if_asked(line, Json{{"check", "ok"}})) std::cout << "ok\n";
-    return kExitOk;
+    return answer_checked(line);
   }
   const RunFolder folder(job.recipe.output, job.resolved);
   if (const auto summary = folder.summary()) return report_finished(line, job, *summary);

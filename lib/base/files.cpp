@@ -20,6 +20,12 @@
 namespace gradus {
 namespace {
 
+[[noreturn]] void refuse_overwriting(const fs::path& path) {
+  throw Error({.what = "already exists and is not overwritten",
+               .where = path.string(),
+               .hint = "choose another name or remove it first"});
+}
+
 [[noreturn]] void fail(const fs::path& path, const std::string& action) {
   const int code = errno;
   ErrorParts parts{.what = action + ": " + std::strerror(code), .where = path.string()};
@@ -197,11 +203,7 @@ AtomicFolder::AtomicFolder(fs::path destination, Existing existing)
     destination_ = destination_.parent_path();  // "out/" names the same folder as "out"
   }
   remove_stale(destination_);
-  if (existing_ == Existing::kRefuse && fs::exists(destination_)) {
-    throw Error({.what = "already exists and is not overwritten",
-                 .where = destination_.string(),
-                 .hint = "choose another name or remove it first"});
-  }
+  if (existing_ == Existing::kRefuse && fs::exists(destination_)) refuse_overwriting(destination_);
   temporary_ = temporary_name(destination_);
   make_parent(destination_);
   std::error_code code;
@@ -220,8 +222,12 @@ void AtomicFolder::commit() {
   sync_tree(temporary_);
   const bool replacing = existing_ == Existing::kReplace && fs::exists(destination_);
   if (!replacing) {
-    if (::rename(temporary_.c_str(), destination_.c_str()) != 0)
+    if (::rename(temporary_.c_str(), destination_.c_str()) != 0) {
+      // Another process made it meanwhile.
+      if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
+        refuse_overwriting(destination_);
       fail(destination_, "cannot rename into place");
+    }
   } else if (!exchange(temporary_, destination_)) {
     replace_in_steps(temporary_, destination_);
   }

@@ -15,6 +15,9 @@ std::string experts_module(const TensorNames& names) {
   return names.experts.substr(0, names.experts.size() - 1);
 }
 
+// In transformers, of every family but that one.
+constexpr const char* kRouter = "mlp.gate.weight";
+
 // A weight of all experts of one layer, and what it is called for one of them.
 struct Stack {
   std::string parameter;
@@ -58,6 +61,36 @@ void split(const Stack& stack, const LoraPair& pair, int64_t E, ExpertPairs& res
   }
 }
 
+// Whether `name` of target_parameters means this weight.
+bool means(const std::string& name, const std::string& weight) {
+  return weight == name || weight.ends_with("." + name);
+}
+
+bool is_router(const std::string& name, const ModelConfig& config) {
+  for (size_t i = 0; i < config.layer_moe.size(); ++i) {
+    const std::string layer = config.names.layer(static_cast<int64_t>(i));
+    const bool here =
+        means(name, layer + kRouter) || means(name, layer + config.names.router + ".weight");
+    if (config.layer_moe[i] != 0 && here) return true;
+  }
+  return false;
+}
+
+// PEFT adapts any weight that target_parameters names.
+void refuse_other_weight(const Adapter& adapter, const std::string& name,
+                         const Transformer& model) {
+  const auto tensors = model.named_tensors();
+  const bool router = is_router(name, model.config());
+  if (!router && std::none_of(tensors.begin(), tensors.end(),
+                              [&](const NamedTensor& named) { return means(name, named.name); }))
+    return;
+  throw Error({.what = cat("an adapter of ", router ? "a router" : "this weight",
+                           " is not supported: target_parameters names ", printable(name)),
+               .where = adapter.place,
+               .expected = std::string("weights of stacked experts only"),
+               .hint = "merge it with PEFT (merge_and_unload) and use that model"});
+}
+
 }  // namespace
 
 std::vector<std::string> stacked_parameters(const std::string& module) {
@@ -69,11 +102,12 @@ ExpertPairs split_stacked(const Adapter& adapter, const LoraRules& rules,
   ExpertPairs result;
   const std::vector<Stack> stacks = stacks_of(model.config());
   for (const std::string& name : adapter.config.target_parameters) {
-    if (std::none_of(stacks.begin(), stacks.end(), [&](const Stack& stack) {
-          return stack.parameter == name || stack.parameter.ends_with("." + name);
-        }))
-      result.misfits.push_back("target_parameters names " + printable(name) +
-                               ", which is no weight of its experts");
+    if (std::any_of(stacks.begin(), stacks.end(),
+                    [&](const Stack& stack) { return means(name, stack.parameter); }))
+      continue;
+    refuse_other_weight(adapter, name, model);
+    result.misfits.push_back("target_parameters names " + printable(name) +
+                             ", which is no weight of its experts");
   }
   size_t used = 0;
   for (const Stack& stack : stacks) {

@@ -21,7 +21,8 @@ struct ExpertPairs {
   std::vector<std::string> misfits;       // what does not fit the model, one line each
 };
 
-// One pair for each expert's projection.
+// One pair for each expert's projection. Throws gradus::Error when target_parameters names another
+// weight of the model, such as a router.
 ExpertPairs split_stacked(const Adapter& adapter, const LoraRules& rules, const Transformer& model);
 
 }  // namespace gradus

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/signals.h"
+#include "model/differences.h"
 #include "model/folder.h"
-#include "model/gguf/differences.h"
 #include "model/merge_tensors.h"
 #include "tensor/device.h"
 

@@ -104,6 +104,38 @@ def test_ids_outside_the_vocabulary_are_refused(gradus, model, tmp_path):
     expect_refusal(*forward(gradus, model, tmp_path, "[[1, 2], []]"), "row 1")
 
 
+def test_ids_that_are_no_rows_are_told_apart(gradus, model, tmp_path):
+    expect_refusal(*forward(gradus, model, tmp_path, '{"ids": [[1]]}'), "array of non-empty arrays", "found a JSON object")
+    expect_refusal(*forward(gradus, model, tmp_path, "[]"), "found no rows")
+
+
+def test_a_file_in_place_of_a_model_folder_is_named(gradus, tmp_path):
+    (tmp_path / "texts.json").write_text('["a"]')
+    (tmp_path / "tokenizer.json").write_text("{}")
+    for action in ["encode", "decode"]:
+        for model, words in [("tokenizer.json", "is a file, not a model folder"), ("gone", "does not exist")]:
+            result = gradus("tokenizer", action, "--model", tmp_path / model, "--file", tmp_path / "texts.json")
+            expect_refusal(result, tmp_path / "none", words, str(tmp_path / model))
+
+
+def test_an_index_without_tensors_is_refused(gradus, model, tmp_path):
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors.index.json").write_text('{"metadata": {}, "weight_map": {}}')
+    for result in [gradus("model", "inspect", model), forward(gradus, model, tmp_path)[0]]:
+        expect_refusal(result, tmp_path / "none", "model.safetensors.index.json", "weight_map is empty")
+
+
+def test_an_unknown_dtype_is_a_usage_error_everywhere(gradus, model, tmp_path):
+    out = tmp_path / "out"
+    for arguments in [
+        ["import", "x.gguf", "--out", out],
+        ["forward", model, "--ids", tmp_path / "ids.json", "--out", out],
+        ["merge", tmp_path / "adapter", "--base", model, "--out", out],
+    ]:
+        result = gradus("model", *arguments, "--dtype", "float8")
+        expect_refusal(result, out, "--dtype is float32, bfloat16 or float16, not float8", code=2)
+
+
 def test_an_existing_output_is_not_overwritten(gradus, model, tmp_path):
     (tmp_path / "out.safetensors").write_text("precious")
     result, out = forward(gradus, model, tmp_path)

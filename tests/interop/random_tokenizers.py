@@ -9,7 +9,7 @@ CHARACTERS = (
     + list("日本語の漢ーカ々") + list("กาไ한글각") + ["\u1112\u1161\u11ab", "\ufb01", "\u2163", "\u00bd", "\u00b2", "\u0663", "\u0e51"]
     + ["\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufeff", "\u0085", "\u180e", "\u001c", "\x00", "\x07", "\x7f", "\u00ad"]
     + ["👩‍👩‍👧", "🇩🇪", "👍🏽", "\ufe0f", "𝔘", "𠀀", "\U0001e030", "\ufffd", "\ue000", "\U000e0101"]
-    + ["▁", "▁a", "Ġ", "Ċ", "<", ">", "<s>", "</s>", "[M]", "<0x41>", "##", "</w>", "don't", "I'LL", "123456", "«x»", "$", "£", "+", "~"]
+    + ["▁", "▁a", "Ġ", "Ċ", "<", ">", "<s>", "</s>", "[M]", "<0x41>", "##", "</w>", "don't", "I'LL", "123456", "12", "«x»", "$", "£", "+", "~"]
 )
 WORDS = ["ab", "abc", "bc", "ba", "cab", "aab", "dea", "é", "日本", "▁a", " a", "  ", "\n\n", "12", "の漢", "'s", "한", "A", "Zz", "e\u0301"]
 ADDED = ["<s>", "</s>", "[M]", "<mask>", "ab", "abab", " a", "B", "é", "É", "日", "\n", "do", "don", "▁", "a b", "X", "<0x41>", "ſ", "12"]
@@ -28,7 +28,7 @@ PATTERNS = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     f"{CASED}|{CASED_CAPITALS}|{AFTER_CASED}".replace("{1,3}", ""),
     f"{CASED}{CONTRACTION}?|{CASED_CAPITALS}{CONTRACTION}?|{AFTER_CASED}",
-    r"\p{N}{1,3}", r'[!"#$%&' r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"[0-9][0-9][0-9]", r"\p{N}{1,3}", r'[!"#$%&' r"'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ]
 BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 
@@ -209,7 +209,7 @@ class Maker:
     def added_tokens(self, vocab):
         contents = self.source.sample(ADDED, self.pick(0, 0, 2, 5, 9))
         if self.flip(0.3):
-            contents += self.source.sample(sorted(vocab), 2)
+            contents += self.source.sample(sorted(vocab), min(2, len(vocab)))
         return [{"id": i, "content": c, "single_word": self.flip(0.2), "lstrip": self.flip(0.3), "rstrip": self.flip(0.3),
                  "normalized": self.flip(), "special": self.flip()} for i, c in enumerate(dict.fromkeys(contents)) if c]
 

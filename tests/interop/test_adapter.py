@@ -174,7 +174,9 @@ def test_experts_named_one_by_one_compute_what_peft_makes_of_them(gradus, tmp_pa
 
 REFUSED = {
     "positions": ("gpt2", dict(target_modules=["c_attn", "wpe"], fan_in_fan_out=True), "wpe is not the embedding"),
-    "router": ("mixtral", dict(target_modules=["q_proj"], target_parameters=["mlp.gate.weight"]), "mlp.gate.weight, which is no weight of its experts"),
+    "router": ("mixtral", dict(target_modules=["q_proj"], target_parameters=["mlp.gate.weight"]), "an adapter of a router is not supported: target_parameters names mlp.gate.weight"),
+    "router_by_its_end": ("qwen3_moe", dict(target_modules=["q_proj"], target_parameters=["gate.weight"]), "an adapter of a router is not supported"),
+    "one_weight": ("llama", dict(target_modules=["q_proj"], target_parameters=["v_proj.weight"]), "an adapter of this weight is not supported"),
     "no_bias": ("llama", dict(target_modules=QV, lora_bias=True), "lora_bias needs a projection that has a bias"),
 }
 
@@ -186,6 +188,7 @@ def test_what_cannot_be_merged_is_refused_by_name(gradus, tmp_path, name):
     make_adapter(tmp_path, tmp_path / "base", "adapter", **config)
     result = gradus("model", "merge", tmp_path / "adapter", "--base", tmp_path / "base", "--out", tmp_path / "merged")
     assert result.returncode == 1 and words in result.stderr.splitlines()[-1], result.stderr
+    assert ("another base" in result.stderr) == (name == "positions")
     assert not (tmp_path / "merged").exists()
 
 
@@ -226,20 +229,13 @@ TRAINED = {
 
 def train(gradus, tmp_path, model, lora, steps):
     train_models.make(tmp_path / "base", model)
-    sources = [{"name": "main", "path": str(train_models.write_texts(tmp_path / "train.jsonl"))}]
-    path = train_models.write_recipe(
-        tmp_path / "run.yaml",
-        model=str(tmp_path / "base"),
-        output=str(tmp_path / "run"),
-        device="cpu",
-        dtype="float32",
-        threads=1,
-        data={"sources": sources, "context_length": 128, "cache_dir": str(tmp_path / "cache")},
+    path = train_models.write_run(
+        tmp_path,
+        train_models.write_texts(tmp_path / "train.jsonl"),
         batch={"tokens_per_step": 300, "steps": steps},
         optimizer={"lr": 1e-2},
         method="lora",
         lora=lora,
-        peak_tflops=1.0,
     )
     result = gradus("pretrain-continue", path)
     assert result.returncode == 0, result.stderr

@@ -73,8 +73,8 @@ def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     assert report["memory"]["bfloat16"] == 2 * model.num_parameters()
 
 
-@pytest.mark.parametrize("family", ["falcon_7b", "falcon_rw"])
-def test_shared_key_value_heads_are_counted_once(ask, tmp_path, family):
+@pytest.mark.parametrize("family", ["falcon_7b", "falcon_rw", "gpt2", "mpt", "phi", "gemma"])
+def test_the_cache_is_that_of_transformers_whatever_the_keys_are_called(ask, tmp_path, family):
     model = tiny_models.make(family, tmp_path / "m").to(torch.bfloat16)
     cache = model(torch.ones(1, 100, dtype=torch.long), use_cache=True).past_key_values
     stored = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)

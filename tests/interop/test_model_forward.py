@@ -57,23 +57,14 @@ def gradient(update):
 
 def one_step(gradus, folder, base, source):
     """A step of gradient descent: the update is STEP · g / (|g| + STEP), see gradient()."""
-    path = train_models.write_recipe(
-        folder / "run.yaml",
+    path = train_models.write_run(
+        folder,
+        source,
+        data={"context_length": 36, "packing": False},  # 36: the least that a model has
         model=str(base),
-        output=str(folder / "run"),
-        device="cpu",
-        dtype="float32",
-        threads=1,
-        data={
-            "sources": [{"name": "main", "path": str(source)}],
-            "context_length": 36,  # the least that a model has
-            "cache_dir": str(folder / "cache"),
-            "packing": False,
-        },
         batch={"sequences_per_step": 4, "steps": 1},
         optimizer={"lr": STEP, "eps": STEP, "weight_decay": 0.0, "max_grad_norm": 0.0},
         schedule={"kind": "constant"},
-        peak_tflops=1.0,
     )
     result = gradus("pretrain-continue", path)
     assert result.returncode == 0, result.stderr

@@ -28,12 +28,10 @@ def expected_of(template):
     return "skip" if any(part in text for part in OBJECTS) else {"text": text}
 
 
-@pytest.mark.parametrize("group", range(10))
-def test_random_templates(runner, group):
+def compare(runner, templates):
+    """What differs, and how many templates gave a text and how many were refused."""
     found, texts, refused = [], 0, 0
-    share = COUNT // 10
-    for seed in range(FIRST + group * share, FIRST + (group + 1) * share):
-        template = TemplateMaker(seed).template()
+    for seed, template in templates:
         expected = expected_of(template)
         if expected == "skip":
             continue
@@ -42,5 +40,20 @@ def test_random_templates(runner, group):
         texts, refused = texts + (expected is not None), refused + (expected is None)
         if (ours != expected) if expected else ("text" in ours):
             found.append((seed, template, ours, expected))
+    return found, texts, refused
+
+
+@pytest.mark.parametrize("group", range(10))
+def test_random_templates(runner, group):
+    share = COUNT // 10
+    seeds = range(FIRST + group * share, FIRST + (group + 1) * share)
+    found, texts, refused = compare(runner, ((seed, TemplateMaker(seed).template()) for seed in seeds))
     assert found[:3] == []
     assert texts > share // 20 and refused > share // 20
+
+
+def test_filters_that_lay_out_text(runner):
+    seeds = range(FIRST, FIRST + COUNT // 2)
+    found, texts, _ = compare(runner, ((seed, TemplateMaker(seed).text_filters()) for seed in seeds))
+    assert found[:3] == []
+    assert texts > len(seeds) // 2

@@ -53,24 +53,13 @@ def expected_logits(model, ids):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_sft_with_lora_learns_and_its_adapter_adds_to_the_base(gradus, tmp_path, name):
     model = train_models.make(tmp_path / "base", name)
-    train_models.write_chats(tmp_path / "chat.jsonl")
-    path = train_models.write_recipe(
-        tmp_path / "run.yaml",
-        model=str(tmp_path / "base"),
-        output=str(tmp_path / "run"),
-        device="cpu",
-        dtype="float32",
-        threads=1,
-        data={
-            "sources": [{"name": "main", "path": str(tmp_path / "chat.jsonl")}],
-            "context_length": 128,
-            "cache_dir": str(tmp_path / "cache"),
-        },
+    path = train_models.write_run(
+        tmp_path,
+        train_models.write_chats(tmp_path / "chat.jsonl"),
         method="lora",
         lora={"rank": 8, "alpha": 16, "targets": TARGETS[name]},
         batch={"tokens_per_step": 300, "epochs": 12, "tokens_per_micro_batch": 128},
         optimizer={"lr": 5e-3},
-        peak_tflops=1.0,
     )
     run(gradus, "sft", path)
     losses = train_models.losses(tmp_path / "run")
@@ -97,22 +86,12 @@ def test_sft_with_lora_learns_and_its_adapter_adds_to_the_base(gradus, tmp_path,
 def test_the_loss_of_packed_documents_is_that_of_each_by_itself(gradus, tmp_path, name, packing):
     model = train_models.make(tmp_path / "base", name)
     source = train_models.write_texts(tmp_path / "train.jsonl", count=6, words=7)
-    path = train_models.write_recipe(
-        tmp_path / "run.yaml",
-        model=str(tmp_path / "base"),
-        output=str(tmp_path / "run"),
-        device="cpu",
-        dtype="float32",
-        threads=1,
-        data={
-            "sources": [{"name": "main", "path": str(source)}],
-            "context_length": 200,
-            "cache_dir": str(tmp_path / "cache"),
-            "packing": packing,
-        },
+    path = train_models.write_run(
+        tmp_path,
+        source,
+        data={"context_length": 200, "packing": packing},
         batch={"tokens_per_step": 4096, "epochs": 1, "tokens_per_micro_batch": 512},
         optimizer={"lr": 1e-3},
-        peak_tflops=1.0,
     )
     run(gradus, "pretrain-continue", path)
     total = count = 0

@@ -83,6 +83,26 @@ def write_recipe(path, **keys):
     return path
 
 
+def write_run(folder, source, data=None, **keys):
+    """FOLDER/run.yaml, which trains FOLDER/base on `source` in float32 on one thread, into FOLDER/run."""
+    data = {
+        "sources": [{"name": "main", "path": str(source)}],
+        "context_length": 128,
+        "cache_dir": str(folder / "cache"),
+        **(data or {}),
+    }
+    usual = {
+        "model": str(folder / "base"),
+        "output": str(folder / "run"),
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 1,
+        "data": data,
+        "peak_tflops": 1.0,
+    }
+    return write_recipe(folder / "run.yaml", **(usual | keys))
+
+
 def metrics(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 

@@ -55,6 +55,8 @@ const Json& weight_map(const Json& index, const std::string& where) {
   if (!index.is_object() || !index.contains("weight_map")) json_missing("weight_map", where);
   const Json& map = index["weight_map"];
   if (!map.is_object()) json_wrong_type(map, "weight_map", "an object", where);
+  if (map.empty())
+    throw Error({.what = std::string("names no tensors: its weight_map is empty"), .where = where});
   return map;
 }
 

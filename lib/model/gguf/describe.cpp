@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "base/error.h"
-#include "model/gguf/differences.h"
+#include "model/differences.h"
 #include "model/gguf/places.h"
 #include "model/gguf/rope.h"
 

@@ -32,30 +32,28 @@ ModelContents open_gguf(const fs::path& path) {
   return contents;
 }
 
-ModelContents open_adapter(const fs::path& path) {
-  auto file = std::make_shared<SafetensorsFile>(path / "adapter_model.safetensors");
-  ModelContents contents{.kind = ContentsKind::kAdapter,
+template <class Files>
+ModelContents open_safetensors(ContentsKind kind, const fs::path& path, const char* config,
+                               std::shared_ptr<Files> files) {
+  ModelContents contents{.kind = kind,
                          .path = path,
-                         .config = read_json(path / "adapter_config.json"),
-                         .metadata = nullptr,
-                         .tensors = {},
-                         .files = file};
-  for (const std::string& name : file->names())
-    contents.tensors.push_back(content_of(name, file->at(name)));
-  return contents;
-}
-
-ModelContents open_folder(const fs::path& path) {
-  auto files = std::make_shared<SafetensorsFolder>(path);
-  ModelContents contents{.kind = ContentsKind::kModel,
-                         .path = path,
-                         .config = read_json(path / "config.json"),
+                         .config = read_json(path / config),
                          .metadata = nullptr,
                          .tensors = {},
                          .files = files};
   for (const std::string& name : files->names())
     contents.tensors.push_back(content_of(name, files->at(name)));
   return contents;
+}
+
+ModelContents open_adapter(const fs::path& path) {
+  return open_safetensors(ContentsKind::kAdapter, path, "adapter_config.json",
+                          std::make_shared<SafetensorsFile>(path / "adapter_model.safetensors"));
+}
+
+ModelContents open_folder(const fs::path& path) {
+  return open_safetensors(ContentsKind::kModel, path, "config.json",
+                          std::make_shared<SafetensorsFolder>(path));
 }
 
 template <class T>
@@ -141,6 +139,15 @@ ModelContents open_contents(const fs::path& path) {
   std::sort(contents.tensors.begin(), contents.tensors.end(),
             [](const ContentTensor& a, const ContentTensor& b) { return a.name < b.name; });
   return contents;
+}
+
+std::optional<ModelConfig> model_config_of(const ModelContents& contents) {
+  if (contents.kind != ContentsKind::kModel) return std::nullopt;
+  try {
+    return model_config_from_json(contents.config, (contents.path / "config.json").string());
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 bool is_numeric(const ContentTensor& tensor) {

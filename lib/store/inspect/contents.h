@@ -4,11 +4,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "model/config.h"
 #include "model/formats/gguf.h"
 
 namespace gradus {
@@ -39,6 +41,10 @@ struct ModelContents {
 
 // Throws gradus::Error for what cannot be read, and when `path` is none of these.
 ModelContents open_contents(const fs::path& path);
+
+// The configuration of a model folder; nothing where the model's code refuses it, and of the
+// others.
+std::optional<ModelConfig> model_config_of(const ModelContents& contents);
 
 // Whether expand_rows() can read a dtype as numbers.
 bool is_numeric(const ContentTensor& tensor);

@@ -48,11 +48,6 @@ int64_t token_bytes(const Json& config) {
     return 2 * (latent + first_number(config, {"qk_rope_head_dim"}));
   int64_t kv_heads =
       first_number(config, {"num_key_value_heads", "num_kv_heads", "multi_query_group_num"});
-  // Falcon 7B names heads that its one shared key/value head stands for.
-  const bool shared = config.value("multi_query", Json(false)) == Json(true);
-  const bool grouped = config.value("new_decoder_architecture", Json(false)) == Json(true) ||
-                       config.contains("multi_query_group_num");
-  if (shared && !grouped) kv_heads = 1;
   if (kv_heads == 0) kv_heads = heads;
   int64_t head_dim = first_number(config, {"head_dim", "kv_channels"});
   if (head_dim == 0) head_dim = hidden / heads;
@@ -76,29 +71,58 @@ int64_t window_layers(const Json& config, int64_t layers) {
   return asked || !config.contains("use_sliding_window") ? layers : 0;
 }
 
+struct CacheShape {
+  int64_t token_bytes = 0;  // in one layer
+  int64_t layers = 0;
+  int64_t window_layers = 0, window = 0;
+  int64_t context = 0;
+};
+
+CacheShape shape_of(const ModelConfig& config) {
+  if (config.recurrent.kind != RecurrentKind::kNone) return {};
+  const LatentConfig& latent = config.latent;
+  const auto& windows = config.layer_window;
+  const auto full = std::count(windows.begin(), windows.end(), 0);
+  return {.token_bytes = latent.kv_rank > 0 ? 2 * (latent.kv_rank + latent.rope_dim)
+                                            : 2 * 2 * config.num_key_value_heads * config.head_dim,
+          .layers = config.num_hidden_layers,
+          .window_layers = static_cast<int64_t>(windows.size()) - full,
+          .window = windows.empty() ? 0 : *std::max_element(windows.begin(), windows.end()),
+          .context = config.max_position_embeddings};
+}
+
+// From the usual keys, of GGUF files and of families that the model's code does not know.
+CacheShape guessed_shape(const Json& config) {
+  CacheShape shape{
+      .token_bytes = token_bytes(config),
+      .layers = first_number(config, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"}),
+      .window = first_number(config, {"sliding_window"}),
+      .context = first_number(
+          config, {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"})};
+  if (shape.window > 0)
+    shape.window_layers = std::min(window_layers(config, shape.layers), shape.layers);
+  return shape;
+}
+
 }  // namespace
 
 Json kv_cache_size(const ModelContents& contents) {
-  const Json config = config_of(contents);
-  if (!config.is_object() || contents.kind == ContentsKind::kAdapter) return nullptr;
-  const int64_t layers =
-      first_number(config, {"num_hidden_layers", "n_layer", "num_layers", "n_layers"});
-  const int64_t bytes = token_bytes(config);
-  if (layers <= 0 || bytes <= 0) return nullptr;
-  const int64_t context =
-      first_number(config, {"max_position_embeddings", "n_positions", "seq_length", "max_seq_len"});
-  const int64_t window = first_number(config, {"sliding_window"});
-  const int64_t short_layers = window > 0 ? std::min(window_layers(config, layers), layers) : 0;
-  Json size = {{"bytes_per_1000_tokens", 1000 * layers * bytes},
+  const auto known = model_config_of(contents);
+  const Json config = known ? Json() : config_of(contents);
+  if (!known && (!config.is_object() || contents.kind == ContentsKind::kAdapter)) return nullptr;
+  const CacheShape shape = known ? shape_of(*known) : guessed_shape(config);
+  if (shape.layers <= 0 || shape.token_bytes <= 0) return nullptr;
+  const int64_t windows = shape.window_layers, context = shape.context;
+  Json size = {{"bytes_per_1000_tokens", 1000 * shape.layers * shape.token_bytes},
                {"context", nullptr},
                {"bytes_at_context", nullptr},
-               {"layers", layers},
-               {"window_layers", short_layers},
-               {"window", short_layers > 0 ? Json(window) : Json(nullptr)}};
+               {"layers", shape.layers},
+               {"window_layers", windows},
+               {"window", windows > 0 ? Json(shape.window) : Json(nullptr)}};
   if (context <= 0) return size;
   size["context"] = context;
-  size["bytes_at_context"] =
-      bytes * ((layers - short_layers) * context + short_layers * std::min(window, context));
+  size["bytes_at_context"] = shape.token_bytes * ((shape.layers - windows) * context +
+                                                  windows * std::min(shape.window, context));
   return size;
 }
 

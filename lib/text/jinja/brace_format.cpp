@@ -159,7 +159,8 @@ std::string number_digits(const Value& value, const Spec& spec) {
   if (value.is(Kind::kFloat)) {
     if (spec.type != '\0' && spec.type != 'n') bad_type(spec, value);
     number.type = 'g';
-    return general_float(value.as_double(), spec, number);
+    return spec.type == 'n' ? format_float(value.as_double(), number)
+                            : general_float(value.as_double(), spec, number);
   }
   if (spec.type == '\0' || spec.type == 'n') number.type = 'd';
   if (std::string_view("dboxX").find(number.type) == std::string_view::npos) bad_type(spec, value);

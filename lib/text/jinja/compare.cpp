@@ -27,20 +27,31 @@ bool equal_ranges(const RangeObject& a, const RangeObject& b) {
   return size == 0 || (a.start == b.start && (size == 1 || a.step == b.step));
 }
 
-bool equal_numbers(const Value& a, const Value& b) {
-  if (a.is_integral() && b.is_integral()) return a.as_int() == b.as_int();
-  return a.as_double() == b.as_double();
-}
-
 int sign(bool is_less, bool is_greater) { return is_less ? -1 : is_greater ? 1 : 0; }
 
+// Exact, as Python compares: an integer is not rounded to a float first.
+int order_int_and_float(Int a, double b) {
+  constexpr double kBeyond = 0x1p126;
+  if (std::isnan(b)) return kUnordered;
+  if (std::abs(b) >= kBeyond) return b > 0 ? -1 : 1;
+  const auto whole = static_cast<Int>(b);
+  const double rest = b - static_cast<double>(whole);
+  return a != whole ? sign(a<whole, a> whole) : sign(rest > 0, rest < 0);
+}
+
 int order_numbers(const Value& a, const Value& b) {
-  if (a.is_integral() && b.is_integral()) {
-    return sign(a.as_int() < b.as_int(), a.as_int() > b.as_int());
+  const bool left = a.is_integral(), right = b.is_integral();
+  if (left && right) return sign(a.as_int() < b.as_int(), a.as_int() > b.as_int());
+  if (left) return order_int_and_float(a.as_int(), b.as_double());
+  if (right) {
+    const int order = order_int_and_float(b.as_int(), a.as_double());
+    return order == kUnordered ? kUnordered : -order;
   }
   const double x = a.as_double(), y = b.as_double();
   return std::isnan(x) || std::isnan(y) ? kUnordered : sign(x<y, x> y);
 }
+
+bool equal_numbers(const Value& a, const Value& b) { return order_numbers(a, b) == 0; }
 
 std::optional<int> order_items(const std::vector<Value>& a, const std::vector<Value>& b) {
   const size_t common = std::min(a.size(), b.size());
@@ -48,6 +59,14 @@ std::optional<int> order_items(const std::vector<Value>& a, const std::vector<Va
     if (!equal(a[i], b[i])) return order_of(a[i], b[i]);
   }
   return sign(a.size() < b.size(), a.size() > b.size());
+}
+
+// Keys and pairs are looked up in their dict: what cannot be a key is refused.
+void check_hashable_for(const Value& view, const Value& item) {
+  const std::string_view type = view.type_name();
+  const bool pair = type == "dict_items" && item.is(Kind::kTuple) && item.items().size() == 2;
+  if (type == "dict_keys") hash_of(item);
+  if (pair) hash_of(item.items()[0]);
 }
 
 bool contains_text(const Value& container, const Value& item) {
@@ -124,6 +143,7 @@ std::optional<int> order_of(const Value& a, const Value& b) {
 }
 
 bool contains(const Value& container, const Value& item) {
+  if (container.is(Kind::kView)) check_hashable_for(container, item);
   switch (container.kind()) {
     case Kind::kString:
       return contains_text(container, item);

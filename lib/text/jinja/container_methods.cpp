@@ -2,7 +2,6 @@
 // Attributes and items of values, as Jinja's immutable sandbox lets templates see them: what would
 // change a list or dict is undefined with an explanation, and so is everything private.
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "text/jinja/library.h"
@@ -112,18 +111,6 @@ Value range_attribute(const Value& self, std::string_view name) {
   if (name == "stop") return Value::integer(range.stop);
   if (name == "step") return Value::integer(range.step);
   return sequence_method(self, name);
-}
-
-Value number_attribute(const Value& self, std::string_view name) {
-  if (name == "real") return plus(self);
-  if (name == "imag") return self.is(Kind::kFloat) ? Value::real(0) : Value::integer(0);
-  if (name == "is_integer" && self.is(Kind::kFloat)) {
-    const double value = self.as_double();
-    return make_function("is_integer", [value](Arguments&) {
-      return Value::boolean(std::isfinite(value) && std::floor(value) == value);
-    });
-  }
-  return {};
 }
 
 // What Python's getattr() finds; missing when nothing.

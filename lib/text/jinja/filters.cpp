@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The filter table, the filters that apply other filters and tests, and those on single values.
+// The filter table, and the filters that apply other filters and tests or take any value.
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <cstdio>
 
 #include "base/error.h"
 #include "text/jinja/library.h"
@@ -86,145 +83,6 @@ Value filter_default(const Value& input, Arguments& arguments) {
   return bound[0].missing() ? Value::string("") : bound[0];
 }
 
-// The text of a number for Python's int() and float(): trimmed, single underscores dropped.
-std::optional<std::string> number_text(const Text& text) {
-  const std::string trimmed = strip(text, nullptr, Side::kBoth).bytes;
-  std::string out;
-  for (size_t i = 0; i < trimmed.size(); ++i) {
-    if (trimmed[i] != '_') {
-      out += trimmed[i];
-      continue;
-    }
-    const bool between = i > 0 && i + 1 < trimmed.size() &&
-                         std::isalnum(trimmed[i - 1] & 0x7F) != 0 &&
-                         std::isalnum(trimmed[i + 1] & 0x7F) != 0;
-    if (!between) return std::nullopt;
-  }
-  return out;
-}
-
-std::optional<Int> parse_int(const Text& text, Int base) {
-  const auto cleaned = number_text(text);
-  if (!cleaned) return std::nullopt;
-  std::string_view digits = *cleaned;
-  const bool negative = digits.starts_with('-');
-  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
-  const auto marked = [&](char lower) {
-    return digits.size() > 2 && digits[0] == '0' && (digits[1] | 0x20) == lower;
-  };
-  const Int implied = marked('x') ? 16 : marked('o') ? 8 : marked('b') ? 2 : 10;
-  if (implied != 10 && (base == 0 || base == implied)) digits.remove_prefix(2);
-  if (base == 0) base = implied;
-  Int value = 0;
-  for (const char c : digits) {
-    const Int digit = c >= '0' && c <= '9'                     ? c - '0'
-                      : (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? (c | 0x20) - 'a' + 10
-                                                               : Int{99};
-    if (digit >= base) return std::nullopt;
-    value = value * base + digit;
-    if (value > Int{1} << 96) throw Failure("integer overflow");
-  }
-  if (digits.empty()) return std::nullopt;
-  return negative ? -value : value;
-}
-
-std::optional<double> parse_float(const Text& text) {
-  const auto cleaned = number_text(text);
-  if (!cleaned) return std::nullopt;
-  std::string_view digits = *cleaned;
-  if (digits.starts_with('+')) digits.remove_prefix(1);
-  if (digits.starts_with("-+") || digits.starts_with('+')) return std::nullopt;
-  double value = 0;
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (result.ptr != digits.data() + digits.size() || digits.empty()) return std::nullopt;
-  if (result.ec == std::errc::result_out_of_range) value = std::strtod(cleaned->c_str(), nullptr);
-  return value;
-}
-
-std::optional<Int> truncated(double value) {
-  if (std::isnan(value)) return std::nullopt;
-  if (std::abs(value) > 1e28) throw Failure("cannot convert float infinity to integer");
-  return static_cast<Int>(value);
-}
-
-Value filter_int(const Value& input, Arguments& arguments) {
-  const auto bound = bind_arguments("int", arguments, {"default", "base"}, 0);
-  require_defined(input);
-  const Value fallback = bound[0].missing() ? Value::integer(0) : bound[0];
-  std::optional<Int> value;
-  if (input.is_integral()) {
-    value = input.as_int();
-  } else if (input.is(Kind::kFloat)) {
-    value = truncated(input.as_double());
-  } else if (input.is(Kind::kString)) {
-    value = parse_int(input.text(), bound[1].missing() ? 10 : require_int(bound[1], "base"));
-    const auto real = value ? std::nullopt : parse_float(input.text());
-    if (real && std::isfinite(*real)) value = truncated(*real);
-  }
-  return value ? Value::integer(*value) : fallback;
-}
-
-Value filter_float(const Value& input, Arguments& arguments) {
-  const auto bound = bind_arguments("float", arguments, {"default"}, 0);
-  require_defined(input);
-  if (input.is_number()) return Value::real(input.as_double());
-  if (input.is(Kind::kString)) {
-    if (const auto value = parse_float(input.text())) return Value::real(*value);
-  }
-  return bound[0].missing() ? Value::real(0) : bound[0];
-}
-
-Value filter_abs(const Value& input, Arguments& arguments) {
-  bind_arguments("abs", arguments, {}, 0);
-  require_defined(input);
-  if (!input.is_number())
-    throw Failure(cat("bad operand type for abs(): '", input.type_name(), "'"));
-  const bool negative =
-      input.is(Kind::kFloat) ? std::signbit(input.as_double()) : input.as_int() < 0;
-  return negative ? negate(input) : plus(input);
-}
-
-// Correctly rounded, halves to even, as Python's round() of a double.
-double rounded(double value, int digits) {
-  if (!std::isfinite(value)) return value;
-  if (digits < 0) {
-    const double unit = std::pow(10.0, -digits);
-    return std::nearbyint(value / unit) * unit;
-  }
-  char buffer[400];
-  std::snprintf(buffer, sizeof buffer, "%.*f", std::min(digits, 60), value);
-  return std::strtod(buffer, nullptr);
-}
-
-Value rounded_int(Int value, int digits) {
-  if (digits >= 0) return Value::integer(value);
-  Int unit = 1;
-  for (int i = 0; i < std::min(-digits, 28); ++i) unit *= 10;
-  Int quotient = floor_divide(value, unit);
-  const Int twice = 2 * floor_modulo(value, unit);
-  if (twice > unit || (twice == unit && quotient % 2 != 0)) ++quotient;
-  return Value::integer(quotient * unit);
-}
-
-Value filter_round(const Value& input, Arguments& arguments) {
-  const auto bound = bind_arguments("round", arguments, {"precision", "method"}, 0);
-  const Int precision = bound[0].missing() ? 0 : require_int(bound[0], "precision");
-  const auto digits = static_cast<int>(std::clamp(precision, Int{-400}, Int{400}));
-  const std::string method =
-      bound[1].missing() ? "common" : require_string(bound[1], "method").bytes;
-  require_defined(input);
-  if (!input.is_number())
-    throw Failure(cat("type ", input.type_name(), " doesn't define __round__ method"));
-  if (method == "common") {
-    return input.is(Kind::kFloat) ? Value::real(rounded(input.as_double(), digits))
-                                  : rounded_int(input.as_int(), digits);
-  }
-  if (method != "ceil" && method != "floor") throw Failure("method must be common, ceil or floor");
-  const double scale = std::pow(10.0, digits);
-  const double scaled = input.as_double() * scale;
-  return Value::real((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
-}
-
 std::string indent_text(const Value& indent) {
   if (indent.is(Kind::kString)) return indent.bytes();
   const Int width = std::clamp(require_int(indent, "indent"), Int{0}, Int{1000});
@@ -260,16 +118,12 @@ Value filter_attr(const Value& input, Arguments& arguments) {
 }
 
 constexpr FilterEntry kFilters[] = {
-    {"abs", filter_abs},
     {"attr", filter_attr},
     {"d", filter_default},
     {"default", filter_default},
-    {"float", filter_float},
-    {"int", filter_int},
     {"map", filter_map},
     {"reject", filter_select<Keep::kFailing, Subject::kItem>},
     {"rejectattr", filter_select<Keep::kFailing, Subject::kAttribute>},
-    {"round", filter_round},
     {"select", filter_select<Keep::kPassing, Subject::kItem>},
     {"selectattr", filter_select<Keep::kPassing, Subject::kAttribute>},
     {"tojson", filter_tojson},
@@ -284,7 +138,8 @@ Filter find_filter_in(const FilterEntry* begin, const FilterEntry* end, std::str
 }
 
 Filter find_filter(std::string_view name) {
-  for (const auto find : {find_text_filter, find_sequence_filter}) {
+  for (const auto find :
+       {find_text_filter, find_html_filter, find_number_filter, find_sequence_filter}) {
     if (const Filter found = find(name)) return found;
   }
   return find_filter_in(std::begin(kFilters), std::end(kFilters), name);

@@ -25,6 +25,8 @@ Test require_test(std::string_view name);
 
 // The pieces of the filter table.
 Filter find_text_filter(std::string_view name);
+Filter find_html_filter(std::string_view name);
+Filter find_number_filter(std::string_view name);
 Filter find_sequence_filter(std::string_view name);
 Filter find_filter_in(const FilterEntry* begin, const FilterEntry* end, std::string_view name);
 
@@ -38,6 +40,9 @@ Value get_path(Value object, const std::vector<Value>& path);
 
 // A bound method; missing when str has no such method.
 Value string_method(const Value& self, std::string_view name);
+
+// A bound method or an attribute of an int, bool or float; missing when Python has none.
+Value number_attribute(const Value& self, std::string_view name);
 
 // Strings in lower case, everything else as it is: how sort, unique, min and max compare.
 Value without_case(const Value& value);

@@ -298,8 +298,11 @@ size_t hash_of(const Value& value) {
       for (const Value& item : value.items()) hash = hash * 1000003 ^ hash_of(item);
       return hash;
     }
-    case Kind::kList:
     case Kind::kView:
+      if (std::string_view(value.type_name()) == "dict_values")
+        return std::hash<const void*>{}(value.object().get());
+      [[fallthrough]];
+    case Kind::kList:
     case Kind::kDict:
       throw Failure(cat("unhashable type: '", value.type_name(), "'"));
     case Kind::kRange:

@@ -13,8 +13,9 @@ namespace gradus::jinja {
 std::string int_repr(Int value);
 std::string float_repr(double value);
 Text repr(const Value& value);
-Text ascii_repr(const Value& value);  // Python's ascii()
-Text to_text(const Value& value);     // str()
+Text ascii_repr(const Value& value);    // Python's ascii()
+Text to_text(const Value& value);       // str()
+Text pretty_print(const Value& value);  // pprint.pformat()
 
 struct JsonStyle {
   enum class Escape { kControls, kNonAscii };  // ensure_ascii False, True

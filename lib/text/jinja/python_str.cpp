@@ -74,6 +74,8 @@ bool is_alphabetic(char32_t c) { return in_category(c, U_GC_L_MASK); }
 bool is_decimal(char32_t c) { return numeric_type(c) == U_NT_DECIMAL; }
 bool is_digit(char32_t c) { return is_decimal(c) || numeric_type(c) == U_NT_DIGIT; }
 bool is_numeric(char32_t c) { return numeric_type(c) != U_NT_NONE; }
+bool is_alphanumeric(char32_t c) { return is_alphabetic(c) || is_numeric(c); }
+bool is_word_character(char32_t c) { return c == '_' || is_alphanumeric(c); }
 bool is_printable(char32_t c) { return c == ' ' || !in_category(c, U_GC_C_MASK | U_GC_Z_MASK); }
 bool is_upper(char32_t c) { return u_isUUppercase(point(c)) != 0; }
 bool is_lower(char32_t c) { return u_isULowercase(point(c)) != 0; }

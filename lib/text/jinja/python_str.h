@@ -13,6 +13,8 @@ bool is_alphabetic(char32_t c);
 bool is_decimal(char32_t c);
 bool is_digit(char32_t c);
 bool is_numeric(char32_t c);
+bool is_alphanumeric(char32_t c);
+bool is_word_character(char32_t c);  // \w of Python's re
 bool is_printable(char32_t c);
 bool is_cased(char32_t c);
 bool is_upper(char32_t c);

@@ -218,8 +218,6 @@ Value method_all(const Text& self, Arguments& arguments) {
   return Value::boolean(!text.empty() && std::all_of(text.begin(), text.end(), property));
 }
 
-bool is_alphanumeric(char32_t c) { return is_alphabetic(c) || is_digit(c) || is_numeric(c); }
-
 Value method_isascii(const Text& self, Arguments&) { return Value::boolean(is_ascii(self.bytes)); }
 
 Value method_isprintable(const Text& self, Arguments& arguments) {

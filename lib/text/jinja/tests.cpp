@@ -51,17 +51,7 @@ bool test_bool(const Value& value, Arguments&) {
 }
 
 bool test_sequence(const Value& value, Arguments&) {
-  switch (value.kind()) {
-    case Kind::kUndefined:
-    case Kind::kString:
-    case Kind::kList:
-    case Kind::kTuple:
-    case Kind::kDict:
-    case Kind::kRange:
-      return true;
-    default:
-      return false;
-  }
+  return iterable(value) && !value.is(Kind::kView) && !value.is(Kind::kIterator);
 }
 
 bool test_callable(const Value& value, Arguments&) {
@@ -85,12 +75,18 @@ bool test_escaped(const Value& value, Arguments&) {
   return value.is(Kind::kString) && value.text().markup;
 }
 
+// Names are looked up in a dict: what cannot be a key is refused.
+bool is_name(const Value& value) {
+  hash_of(value);
+  return value.is(Kind::kString);
+}
+
 bool test_filter(const Value& value, Arguments&) {
-  return value.is(Kind::kString) && find_filter(value.bytes()) != nullptr;
+  return is_name(value) && find_filter(value.bytes()) != nullptr;
 }
 
 bool test_test(const Value& value, Arguments&) {
-  return value.is(Kind::kString) && find_test(value.bytes()) != nullptr;
+  return is_name(value) && find_test(value.bytes()) != nullptr;
 }
 
 constexpr TestEntry kTests[] = {

@@ -9,6 +9,7 @@
 #include "text/jinja/print.h"
 #include "text/jinja/python_str.h"
 #include "text/jinja/text_functions.h"
+#include "text/jinja/word_wrap.h"
 
 namespace gradus::jinja {
 namespace {
@@ -107,84 +108,6 @@ Value filter_truncate(const Value& input, Arguments& arguments) {
   return Value::string(std::move(out));
 }
 
-std::string unescape_html(std::string text) {
-  static constexpr std::pair<const char*, const char*> kEntities[] = {
-      {"&lt;", "<"},  {"&gt;", ">"},        {"&quot;", "\""}, {"&#34;", "\""},
-      {"&#39;", "'"}, {"&nbsp;", "\u00a0"}, {"&amp;", "&"}};
-  for (const auto& [entity, plain] : kEntities) {
-    text = replace(Text(text), entity, Text(plain), -1).bytes;
-  }
-  return text;
-}
-
-Value filter_striptags(const Value& input, Arguments& arguments) {
-  bind_arguments("striptags", arguments, {}, 0);
-  const Text text = to_text(input);
-  std::string kept;
-  size_t at = 0;
-  while (true) {
-    const size_t start = text.bytes.find('<', at);
-    const bool comment = start != std::string::npos && text.bytes.compare(start, 4, "<!--") == 0;
-    const size_t end = start == std::string::npos ? start
-                       : comment                  ? text.bytes.find("-->", start + 4)
-                                                  : text.bytes.find('>', start);
-    if (end == std::string::npos) break;
-    kept += text.bytes.substr(at, start - at);
-    at = end + (comment ? 3 : 1);
-  }
-  kept += text.bytes.substr(at);
-  std::string out;
-  for (const Text& word : split_whitespace(Text(kept), -1, Side::kLeft)) {
-    out += (out.empty() ? "" : " ") + word.bytes;
-  }
-  return Value::string(marked_like(unescape_html(std::move(out)), text));
-}
-
-std::string quote_url(const std::string& text, std::string_view safe) {
-  static constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = byte < 0x80 && (std::isalnum(byte) != 0 || c == '_' || c == '.' ||
-                                       c == '-' || c == '~' || safe.find(c) != std::string::npos);
-    if (plain) {
-      out += c;
-    } else {
-      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
-    }
-  }
-  return out;
-}
-
-std::string quote_query(const Value& value) {
-  std::string quoted = quote_url(to_text(value).bytes, "");
-  return replace(Text(quoted), "%20", "+", -1).bytes;
-}
-
-Value filter_urlencode(const Value& input, Arguments& arguments) {
-  bind_arguments("urlencode", arguments, {}, 0);
-  if (input.is(Kind::kString) || !iterable(input)) {
-    const Text text = to_text(input);
-    return Value::string(marked_like(quote_url(text.bytes, "/"), text));
-  }
-  std::vector<Value> pairs;
-  if (input.is(Kind::kDict)) {
-    for (const auto& [key, value] : input.dict_object().entries()) {
-      pairs.push_back(Value::tuple({key, value}));
-    }
-  } else {
-    pairs = to_items(input);
-  }
-  Text out;
-  for (const Value& pair : pairs) {
-    const std::vector<Value> both = to_items(pair);
-    if (both.size() != 2) throw Failure("urlencode needs pairs of a key and a value");
-    if (!out.bytes.empty()) out.append("&");
-    out.append(quote_query(both[0]) + "=" + quote_query(both[1]));
-  }
-  return Value::string(std::move(out));
-}
-
 Value filter_wordcount(const Value& input, Arguments& arguments) {
   bind_arguments("wordcount", arguments, {}, 0);
   const Text text = to_text(input);
@@ -193,30 +116,42 @@ Value filter_wordcount(const Value& input, Arguments& arguments) {
   bool in_word = false;
   for (size_t i = 0; i < text.bytes.size();) {
     const char32_t c = next_code_point(text.bytes, i);
-    const bool word = is_identifier_part(c) || is_numeric(c);
+    const bool word = is_word_character(c);
     count += word && !in_word ? 1 : 0;
     in_word = word;
   }
   return Value::integer(count);
 }
 
-Value filter_safe(const Value& input, Arguments& arguments) {
-  bind_arguments("safe", arguments, {}, 0);
-  Text text = to_text(input);
-  text.markup = true;
-  return Value::string(std::move(text));
+Value filter_wordwrap(const Value& input, Arguments& arguments) {
+  const auto bound = bind_arguments(
+      "wordwrap", arguments, {"width", "break_long_words", "wrapstring", "break_on_hyphens"}, 0);
+  const Text& text = require_string(input, "the input of wordwrap");
+  const Text between = absent(bound[2]) ? Text("\n") : require_string(bound[2], "wrapstring");
+  const WordWrap style{
+      .width = bound[0].missing() ? Value::integer(79) : bound[0],
+      .break_long_words = bound[1].missing() || truthy(bound[1]),
+      .split_at_hyphens = bound[3].missing() || identical(bound[3], Value::boolean(true)),
+      .break_at_hyphens = bound[3].missing() || truthy(bound[3])};
+  Text out;
+  out.markup = between.markup;
+  bool first = true;
+  for (const Text& paragraph : split_lines(text, LineEnds::kDropped)) {
+    std::vector<Text> lines = wrap_words(paragraph, style);
+    if (lines.empty()) lines.emplace_back();
+    for (Text& line : lines) {
+      if (!first) out.append(between);
+      first = false;
+      line.markup = false;
+      out.append(between.markup ? escape_html(line) : line);
+    }
+  }
+  return Value::string(std::move(out));
 }
 
-Value filter_escape(const Value& input, Arguments& arguments) {
-  bind_arguments("escape", arguments, {}, 0);
-  return Value::string(escape_html(to_text(input)));
-}
-
-Value filter_forceescape(const Value& input, Arguments& arguments) {
-  bind_arguments("forceescape", arguments, {}, 0);
-  Text text = to_text(input);
-  text.markup = false;
-  return Value::string(escape_html(text));
+Value filter_pprint(const Value& input, Arguments& arguments) {
+  bind_arguments("pprint", arguments, {}, 0);
+  return Value::string(pretty_print(input));
 }
 
 Value filter_string(const Value& input, Arguments& arguments) {
@@ -238,22 +173,18 @@ Value filter_format(const Value& input, Arguments& arguments) {
 constexpr FilterEntry kFilters[] = {
     {"capitalize", filter_case<capitalize>},
     {"center", filter_center},
-    {"e", filter_escape},
-    {"escape", filter_escape},
-    {"forceescape", filter_forceescape},
     {"format", filter_format},
     {"indent", filter_indent},
     {"lower", filter_case<to_lower>},
+    {"pprint", filter_pprint},
     {"replace", filter_replace},
-    {"safe", filter_safe},
     {"string", filter_string},
-    {"striptags", filter_striptags},
     {"title", filter_case<title_words>},
     {"trim", filter_trim},
     {"truncate", filter_truncate},
     {"upper", filter_case<to_upper>},
-    {"urlencode", filter_urlencode},
     {"wordcount", filter_wordcount},
+    {"wordwrap", filter_wordwrap},
 };
 
 }  // namespace

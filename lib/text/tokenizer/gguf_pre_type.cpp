@@ -86,7 +86,7 @@ Json pre_tokenizer(const PreTokenizerRow& row) {
       steps = {{{"type", "Punctuation"}, {"behavior", "Contiguous"}},
                byte_level(true),
                {{"type", "Digits"}, {"individual_digits", false}},
-               split_step("[0-9][0-9][0-9]")};
+               split_step(kThreeDigits)};
       break;
     case Split::kDeepseek3:
       steps = {split_step(kDeepseek3Numbers), split_step(kDeepseek3Cjk),

@@ -59,6 +59,11 @@ std::unique_ptr<Tokenizer> load_model_file(const fs::path& file) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
+  if (!fs::is_directory(model_folder))
+    throw Error(
+        {.what = fs::exists(model_folder) ? "is a file, not a model folder" : "does not exist",
+         .where = model_folder.string(),
+         .expected = "a folder with a tokenizer"});
   const fs::path json = model_folder / "tokenizer.json", tekken = model_folder / "tekken.json";
   if (fs::exists(json)) return tokenizer_from_json(read_json(json), json.string());
   if (fs::exists(tekken))

@@ -118,6 +118,19 @@ Matcher match_regex(const std::string& pattern, const std::string& where) {
   };
 }
 
+Matcher match_byte_chars(bool (*predicate)(char32_t)) {
+  std::array<bool, 256> matches;
+  for (size_t byte = 0; byte < matches.size(); ++byte)
+    matches[byte] = predicate(decode_utf8(byte_char(static_cast<unsigned char>(byte)), 0).value);
+  return [matches](std::string_view bytes, std::vector<Match>& found) {
+    size_t done = 0;
+    for (size_t at = 0; at < bytes.size(); ++at) {
+      if (matches[static_cast<unsigned char>(bytes[at])]) add_match(found, done, at, at + 1);
+    }
+    if (done < bytes.size()) found.push_back({done, bytes.size(), false});
+  };
+}
+
 Matcher on_byte_chars(Matcher matcher) {
   return [matcher = std::move(matcher)](std::string_view bytes, std::vector<Match>& found) {
     thread_local std::string chars;

@@ -33,7 +33,8 @@ Matcher match_literal(const std::string& literal);
 Matcher match_code_points(bool (*predicate)(char32_t));
 // Regular expressions in Oniguruma's syntax; throws gradus::Error naming `where`.
 Matcher match_regex(const std::string& pattern, const std::string& where);
-// Searches bytes as the characters that ByteLevel writes for them.
+// The same for bytes, as if they were the characters that ByteLevel writes for them.
+Matcher match_byte_chars(bool (*predicate)(char32_t));
 Matcher on_byte_chars(Matcher matcher);
 
 // What a split does with the matches, as in the `tokenizers` package.

@@ -35,8 +35,15 @@ class SplitterWords : public WordScanner {
   Splitter splitter_;
 };
 
-PreTokenizers splitting(Splitter splitter, Context context) {
-  if (context.after_bytes) splitter.matcher = on_byte_chars(std::move(splitter.matcher));
+Matcher matcher_of(bool (*predicate)(char32_t), Context context) {
+  return context.after_bytes ? match_byte_chars(predicate) : match_code_points(predicate);
+}
+
+Matcher matcher_of(Matcher matcher, Context context) {
+  return context.after_bytes ? on_byte_chars(std::move(matcher)) : matcher;
+}
+
+PreTokenizers splitting(Splitter splitter) {
   PreTokenizers made;
   if (splitter.behavior != SplitBehavior::kRemoved)
     made.words = std::make_shared<SplitterWords>(splitter);
@@ -98,56 +105,54 @@ PreTokenizers make_byte_level(const Json& component, const std::string& where, C
 }
 
 // The expression of a split that isolates words, if it is one that a scanner knows.
-std::shared_ptr<const WordScanner> split_scanner(const Json& component, const Splitter& splitter) {
+std::shared_ptr<const WordScanner> split_scanner(const Json& component, const Splitter& splitter,
+                                                 Context context) {
   const Json& pattern = component.at("pattern");
   if (splitter.behavior != SplitBehavior::kIsolated || !pattern.contains("Regex")) return nullptr;
-  return find_word_scanner(pattern.at("Regex").get<std::string>());
+  const auto text = pattern.at("Regex").get<std::string>();
+  return context.after_bytes && !finds_ascii_only(text) ? nullptr : find_word_scanner(text);
 }
 
 PreTokenizers make_split(const Json& component, const std::string& where, Context context) {
   const std::string behavior = json_get<std::string>(component, "behavior", where);
-  const Splitter splitter{.matcher = read_pattern(component, where),
+  const Splitter splitter{.matcher = matcher_of(read_pattern(component, where), context),
                           .behavior = read_behavior(behavior, where),
                           .invert = json_get<bool>(component, "invert", where)};
-  PreTokenizers made = splitting(splitter, context);
-  const auto known = context.after_bytes ? nullptr : split_scanner(component, splitter);
-  if (known) made.words = known;
+  PreTokenizers made = splitting(splitter);
+  if (const auto known = split_scanner(component, splitter, context)) made.words = known;
   return made;
 }
 
 PreTokenizers make_digits(const Json& component, const std::string& where, Context context) {
   const bool single = json_get<bool>(component, "individual_digits", where);
-  return splitting({.matcher = match_code_points(is_numeric),
-                    .behavior = single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous},
-                   context);
+  return splitting({.matcher = matcher_of(is_numeric, context),
+                    .behavior = single ? SplitBehavior::kIsolated : SplitBehavior::kContiguous});
 }
 
 PreTokenizers make_punctuation(const Json& component, const std::string& where, Context context) {
   const auto behavior = json_get<std::string>(component, "behavior", "Isolated", where);
   return splitting(
-      {.matcher = match_code_points(is_punctuation), .behavior = read_behavior(behavior, where)},
-      context);
+      {.matcher = matcher_of(is_punctuation, context), .behavior = read_behavior(behavior, where)});
 }
 
 PreTokenizers make_whitespace(const Json&, const std::string& where, Context context) {
-  return splitting(
-      {.matcher = match_regex(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
+  Matcher words = match_regex(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
                               R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)",
-                              where),
-       .behavior = SplitBehavior::kRemoved,
-       .invert = true},
-      context);
+                              where);
+  return splitting({.matcher = matcher_of(std::move(words), context),
+                    .behavior = SplitBehavior::kRemoved,
+                    .invert = true});
 }
 
 PreTokenizers make_whitespace_split(const Json&, const std::string&, Context context) {
   return splitting(
-      {.matcher = match_code_points(is_white_space), .behavior = SplitBehavior::kRemoved}, context);
+      {.matcher = matcher_of(is_white_space, context), .behavior = SplitBehavior::kRemoved});
 }
 
 PreTokenizers make_delimiter(const Json& component, const std::string& where, Context context) {
-  return splitting({.matcher = match_literal(read_character(component, "delimiter", where)),
-                    .behavior = SplitBehavior::kRemoved},
-                   context);
+  Matcher delimiter = match_literal(read_character(component, "delimiter", where));
+  return splitting(
+      {.matcher = matcher_of(std::move(delimiter), context), .behavior = SplitBehavior::kRemoved});
 }
 
 PreTokenizers make_bert(const Json&, const std::string&, Context) {
@@ -169,7 +174,7 @@ PreTokenizers make_fixed_length(const Json& component, const std::string& where,
       found.push_back({begin, end, true});
     }
   };
-  return splitting({.matcher = matcher}, context);
+  return splitting({.matcher = matcher_of(matcher, context)});
 }
 
 constexpr int kScriptsVersion = 9;  // of Unicode, of the table in `tokenizers`

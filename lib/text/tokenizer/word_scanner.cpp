@@ -95,6 +95,18 @@ size_t gpt4o_word(const ScanCursor& text, size_t at) {
   return text.skip_line_ends_and_slashes(text.skip_none(start, kLetterNumberSpace));
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+size_t three_digits_or_gap(const ScanCursor& text, size_t at) {
+  const auto starts = [&](size_t place) {
+    return is_digit(text.byte(place)) && is_digit(text.byte(place + 1)) &&
+           is_digit(text.byte(place + 2));
+  };
+  if (starts(at)) return at + 3;
+  while (at < text.size() && !starts(at)) ++at;
+  return at;
+}
+
 size_t numbers_or_gap(const ScanCursor& text, size_t at) {
   return text.is(at, kNumberChar) ? text.skip_numbers(at, 3) : text.skip_none(at, kNumberChar);
 }
@@ -200,6 +212,7 @@ constexpr KnownPattern kKnownPatterns[] = {
     {kQwen35Pattern, true, Scanner<llama3_word<1, kLetterChar | kMarkChar>>::make},
     {kTekkenPattern, true, Scanner<gpt4o_word<1, false>>::make},
     {kGpt4oPattern, true, Scanner<gpt4o_word<3, true>>::make},
+    {kThreeDigits, false, Scanner<three_digits_or_gap>::make},
     {kDeepseek3Numbers, false, Scanner<numbers_or_gap>::make},
     {kDeepseek3Cjk, false, Scanner<deepseek3_cjk_or_gap>::make},
     {kDeepseek3Pattern, false, Scanner<deepseek3_word>::make},
@@ -217,6 +230,8 @@ std::shared_ptr<const WordScanner> find_word_scanner(const std::string& pattern)
   const KnownPattern* known = find_known(pattern);
   return known ? known->make() : nullptr;
 }
+
+bool finds_ascii_only(const std::string& pattern) { return pattern == kThreeDigits; }
 
 bool matches_everything(const std::string& pattern) {
   const KnownPattern* known = find_known(pattern);

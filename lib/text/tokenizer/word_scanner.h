@@ -39,6 +39,8 @@ inline constexpr const char* kGpt4oPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Falcon's last step.
+inline constexpr const char* kThreeDigits = "[0-9][0-9][0-9]";
 // DeepSeek-V3's three steps.
 inline constexpr const char* kDeepseek3Numbers = R"(\p{N}{1,3})";
 inline constexpr const char* kDeepseek3Cjk = "[一-龥\u3040-ゟ゠-ヿ]+";
@@ -59,6 +61,8 @@ class WordScanner {
 std::shared_ptr<const WordScanner> find_word_scanner(const std::string& pattern);
 // Whether the matches of the expression leave no gaps.
 bool matches_everything(const std::string& pattern);
+// Whether its scanner reads nothing but ASCII: then it takes any bytes.
+bool finds_ascii_only(const std::string& pattern);
 
 // Cuts the words of each scanner by the next one.
 std::shared_ptr<const WordScanner> chain_scanners(

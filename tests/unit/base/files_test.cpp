@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "base/error.h"
@@ -40,6 +41,17 @@ TEST_CASE("an atomic folder refuses an existing destination and replaces it when
   }
   CHECK_FALSE(fs::exists(folder / "model/old"));
   CHECK(read_file(folder / "model/new") == "2");
+}
+
+TEST_CASE("of two that make one folder the second is refused") {
+  const TemporaryFolder folder;
+  AtomicFolder slow(folder / "model");
+  write_file_atomic(folder / "model" / "first", "1");  // another process was faster
+  CHECK_THROWS_WITH(slow.commit(), Catch::Contains("already exists and is not overwritten"));
+  CHECK(read_file(folder / "model/first") == "1");
+  AtomicFolder other(folder / "note");
+  std::ofstream(folder / "note") << "2";
+  CHECK_THROWS_WITH(other.commit(), Catch::Contains("already exists and is not overwritten"));
 }
 
 TEST_CASE("a missing file is named") {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/temporary_folder.h"
 #include "model/folder.h"
+#include "model/merge_adapters.h"
 #include "support/catch.h"
 #include "support/tiny_model.h"
 
@@ -23,14 +24,18 @@ namespace {
 const auto kUnchanged = [](Json&) {};
 using Tensors = std::map<std::string, at::Tensor>;
 
-// A written adapter for q_proj whose B is not zero.
-void write_adapter(const fs::path& folder, const LoraConfig& config, double value = 0.5) {
+// With an adapter whose B is not zero.
+Transformer adapted_model(const LoraConfig& config, double value = 0.5) {
   Transformer model = tiny_model();
   attach_lora(model, config, 1);
   for (const NamedTensor& named : lora_tensors(model)) {
     if (named.name.ends_with("lora_B.weight")) at::Tensor(named.tensor).fill_(value);
   }
-  save_adapter(folder, model, config);
+  return model;
+}
+
+void write_adapter(const fs::path& folder, const LoraConfig& config, double value = 0.5) {
+  save_adapter(folder, adapted_model(config, value), config);
 }
 
 void change_config(const fs::path& folder, const std::function<void(Json&)>& edit) {
@@ -249,6 +254,25 @@ TEST_CASE("a new adapter changes nothing, and names that match nothing are refus
   CHECK_THROWS_WITH(
       attach_lora(model, {.target_modules = {"q_proj"}, .modules_to_save = {"up_proj"}}, 1),
       Contains("one product"));
+}
+
+TEST_CASE("a merge that computes something else than the adapter is refused") {
+  const LoraConfig config{.rank = 4, .target_modules = {"down_proj"}};
+  Transformer right = adapted_model(config);
+  const MergeCheck check = merge_checked(right, at::kFloat);
+  CHECK(check.tokens == 32);
+  CHECK(check.largest_difference <= 1e-4 * check.largest_logit);
+  CHECK(check.largest_logit > 1);
+
+  // Two layers hold one tensor: what is merged into one of them changes the other too.
+  Transformer wrong = adapted_model(config);
+  wrong.layers()[1].down.weight = wrong.layers()[0].down.weight;
+  CHECK_THROWS_WITH(merge_checked(wrong, at::kFloat),
+                    Contains("the merged model does not compute what the adapter does"));
+
+  Transformer broken = adapted_model(config, std::nan(""));
+  CHECK_THROWS_WITH(merge_checked(broken, at::kFloat),
+                    Contains("the merged model does not compute what the adapter does"));
 }
 
 }  // namespace gradus

@@ -161,9 +161,9 @@ TEST_CASE("character classes equal those of the regular expression engine") {
 }
 
 TEST_CASE("word scanners find the words of their regular expressions") {
-  const std::string pattern =
-      GENERATE(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kCl100kPattern, kQwen35Pattern,
-               kTekkenPattern, kGpt4oPattern, kDeepseek3Numbers, kDeepseek3Cjk, kDeepseek3Pattern);
+  const std::string pattern = GENERATE(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kCl100kPattern,
+                                       kQwen35Pattern, kTekkenPattern, kGpt4oPattern, kThreeDigits,
+                                       kDeepseek3Numbers, kDeepseek3Cjk, kDeepseek3Pattern);
   const auto scanner = find_word_scanner(pattern);
   REQUIRE(scanner);
   const Regex regex(pattern, "test");
@@ -185,5 +185,5 @@ TEST_CASE("word scanners find the words of their regular expressions") {
     if (wrong++ == 0) UNSCOPED_INFO(text);
   }
   CHECK(wrong == 0);
-  CHECK(words > 30000);
+  CHECK(words > 15000);
 }

@@ -90,3 +90,23 @@ TEST_CASE("formatting follows Python's mini-languages") {
           "   é|1,234,567|3.14|'q'"}});
   CHECK_THROWS_WITH(render("{{ '%s %s' % 'a' }}"), Catch::Contains("not enough arguments"));
 }
+
+TEST_CASE("filters that lay out text stay inside the budget") {
+  const auto refuses = [](const std::string& source, const char* what) {
+    CHECK_THROWS_WITH(render(source), Catch::Contains(what));
+  };
+  refuses("{% set s = 'ab ' * 1000 %}{{ s|wordwrap(1, wrapstring='x' * 100000) }}", "exceeds");
+  refuses("{% set s = ('a.com ' * 1000) * 3000 %}{{ s|urlize }}", "more than");
+  refuses("{% set s = ('x' * 10000) * 4000 %}{{ {'k': s}|xmlattr ~ {'k': s}|xmlattr }}", "exceeds");
+  refuses(
+      "{% set ns = namespace(v=[]) %}{% for i in range(300) %}{% set ns.v = {'key' * 99: ns.v} %}"
+      "{% endfor %}{{ ns.v|pprint }}",
+      "more than");
+}
+
+TEST_CASE("numbers have Python's methods") {
+  check({{"{{ 3.is_integer() }}{{ (0.5).is_integer() }}{{ (0.5).as_integer_ratio() }}",
+          "TrueFalse(1, 2)"}});
+  CHECK_THROWS_WITH(render("{{ (1e-300).as_integer_ratio() }}"), Catch::Contains("overflow"));
+  CHECK_THROWS_WITH(render("{{ 3.bit_length(1) }}"), Catch::Contains("bit_length() takes"));
+}

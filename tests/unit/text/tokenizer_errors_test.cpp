@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Broken and unsupported tokenizer files: each gives one gradus::Error that names the place.
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "text/tokenizer/gguf_vocab.h"
 #include "tokenizer_helpers.h"
 
@@ -115,9 +116,12 @@ TEST_CASE("bad patterns and templates are refused with their place") {
 }
 
 TEST_CASE("a folder without a tokenizer names both files") {
-  CHECK_THROWS_WITH(load_tokenizer("/nonexistent"),
+  const TemporaryFolder folder;
+  CHECK_THROWS_WITH(load_tokenizer(folder.path()),
                     Contains("tokenizer.json") && Contains("tokenizer.model"));
+  CHECK_THROWS_WITH(load_tokenizer("/nonexistent"), Contains("does not exist"));
   const fs::path file = tokenizer_fixture("word_level");
+  CHECK_THROWS_WITH(load_tokenizer(file), Contains("is a file, not a model folder"));
   CHECK_THROWS_WITH(tokenizer_from_sentencepiece(file), Contains("word_level.json"));
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/gguf/differences.h"
+#include "model/differences.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
-#include "model/gguf/rope.h"
 
 namespace gradus {
 namespace {
