@@ -128,7 +128,7 @@ inline std::vector<Json> family_configs() {
        {usual_config("cohere", {{"use_qk_norm", true}}),
         usual_config("cohere2", {{"sliding_window", 5}, {"num_hidden_layers", 4}}),
         usual_config("olmo", {{"clip_qkv", 0.5}}), usual_config("olmoe", experts),
-        usual_config("granitemoe", {{"num_local_experts", 4}, {"attention_multiplier", 0.3}}),
+        usual_config("granitemoe", {{"num_local_experts", 4}, {"num_experts_per_tok", 3}}),
         usual_config("seed_oss", {{"head_dim", 8}}),
         usual_config("ernie4_5", {{"head_dim", 16}, {"use_bias", true}}),
         usual_config("exaone4", {{"sliding_window", 5}, {"sliding_window_pattern", 2}}),
