@@ -47,8 +47,15 @@ RWKV-4 and RWKV-7 keep a state of fixed size in place of keys and values: long a
 memory than short ones, and `model inspect` tells its size. Training begins every document without a
 state. Their recurrences have CPU kernels, forward and backward, for heads of 16, 32, 64 and 128
 (RWKV-7) and any number of channels (RWKV-4); elsewhere they run token by token, which was not yet
-tried on a GPU. RWKV-4's scale of the residual stream for float16 (`rescale_every`) is not applied.
-The published `.pth` files are pickles: take the folders made for transformers.
+tried on a GPU. The published `.pth` files are pickles: take the folders made for transformers.
+
+RWKV-4's `rescale_every` is not applied. With it, transformers halves the residual stream every so many
+layers whenever it does not train; the authors' code does so in float16 alone. The norms take the
+factors out again, except that their epsilon then counts 4 times as much for each halving. Logits
+without it are those of transformers in training; a test shows that nothing else differs.
+
+RWKV-7 folders are those of flash-linear-attention, of its first version (`attn.x_x`) or the present one
+(`attn.x_r`, …); the present one is written.
 TEXT
 } > docs/models.md.tmp
 mv docs/models.md.tmp docs/models.md

@@ -8,8 +8,14 @@
 namespace gradus {
 namespace {
 
-// In transformers, of every family:
-constexpr const char* kExperts = "mlp.experts";
+// What transformers calls the experts of a layer: where it stacks them, unlike files, the same in
+// every family.
+std::string experts_module(const TensorNames& names) {
+  if (names.stacked.empty()) return "mlp.experts";
+  return names.experts.substr(0, names.experts.size() - 1);
+}
+
+// In transformers, of every family but that one.
 constexpr const char* kRouter = "mlp.gate.weight";
 
 // A weight of all experts of one layer, and what it is called for one of them.
@@ -24,7 +30,7 @@ std::vector<Stack> stacks_of(const ModelConfig& config) {
   for (size_t i = 0; i < config.layer_moe.size(); ++i) {
     if (config.layer_moe[i] == 0) continue;
     const std::string layer = config.names.layer(static_cast<int64_t>(i));
-    const auto parameters = stacked_parameters(layer + kExperts);
+    const auto parameters = stacked_parameters(layer + experts_module(config.names));
     const std::string before = layer + config.names.experts;
     stacks.push_back({parameters[0], before, config.names.expert_gate_up});
     stacks.push_back({parameters[1], before, {config.names.expert_down}});

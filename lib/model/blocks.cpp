@@ -178,7 +178,7 @@ Tensor rotated(const LayerContext& context, const Tensor& x) {
 }
 
 Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
-  if (!norm.weight.defined()) return x;
+  if (!norm.exists()) return x;
   switch (c.norm) {
     case NormKind::kRms:
       return ops::rms_norm(x, norm.weight, c.norm_eps);
@@ -186,6 +186,8 @@ Tensor apply_norm(const ModelConfig& c, const Norm& norm, const Tensor& x) {
       return ops::rms_norm(x, norm.weight.to(at::kFloat) + 1, c.norm_eps);
     case NormKind::kLayer:
       return ops::layer_norm(x, norm.weight, norm.bias, c.norm_eps);
+    case NormKind::kPlainLayer:
+      return ops::layer_norm(x, {}, {}, c.norm_eps);
   }
   return x;
 }
@@ -200,8 +202,7 @@ Stream layer_forward(const ModelConfig& c, const DecoderLayer& layer, const Laye
   const Tensor mixed =
       apply_norm(c, layer.attention_post_norm, block(c, layer, context, normed, attention));
   if (c.residual == Residual::kParallel) {
-    const Tensor input =
-        layer.mlp_norm.weight.defined() ? apply_norm(c, layer.mlp_norm, x) : normed;
+    const Tensor input = layer.mlp_norm.exists() ? apply_norm(c, layer.mlp_norm, x) : normed;
     return {add(c, x, mixed + mlp_block(c, layer, input))};
   }
   const Tensor middle = add(c, x, mixed);

@@ -13,7 +13,10 @@
 namespace gradus {
 
 struct Norm {
-  at::Tensor weight, bias;  // weight undefined: the norm does not exist
+  at::Tensor weight, bias;
+  bool plain = false;  // NormKind::kPlainLayer
+
+  bool exists() const { return weight.defined() || plain; }
 };
 
 // The router and the experts of a layer that has any.

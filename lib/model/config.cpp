@@ -126,6 +126,11 @@ void check_total(const ModelConfig& c, const std::string& where) {
                .found = cat(total)});
 }
 
+// Of a norm of the residual stream.
+int64_t norm_parameters(const ModelConfig& c) {
+  return c.norm == NormKind::kPlainLayer ? 0 : c.hidden_size * (c.norm_bias ? 2 : 1);
+}
+
 int64_t qk_norm_parameters(const ModelConfig& c) {
   const int64_t bias = c.qk_norm_bias ? 2 : 1,
                 heads = c.num_attention_heads + c.num_key_value_heads;
@@ -146,7 +151,7 @@ int64_t layer_vector_parameters(const ModelConfig& c) {
   const TensorNames& n = c.names;
   for (const auto* name :
        {&n.attention_norm, &n.attention_post_norm, &n.mlp_norm, &n.mlp_post_norm})
-    count += name->empty() ? 0 : c.hidden_size * (c.norm_bias ? 2 : 1);
+    count += name->empty() ? 0 : norm_parameters(c);
   if (c.qkv_bias && c.latent.kv_rank > 0)
     count += c.latent.q_rank + c.latent.kv_rank + c.latent.rope_dim;
   else if (c.qkv_bias)
@@ -235,9 +240,9 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
 
 int64_t parameter_count(const ModelConfig& c) {
   int64_t outside = c.vocab_size * c.hidden_size * (c.tie_word_embeddings ? 1 : 2);
-  outside += c.hidden_size * (c.norm_bias ? 2 : 1);
+  outside += norm_parameters(c);
   if (c.output_bias) outside += c.vocab_size;
-  if (!c.names.embedding_norm.empty()) outside += c.hidden_size * (c.norm_bias ? 2 : 1);
+  if (!c.names.embedding_norm.empty()) outside += norm_parameters(c);
   if (c.positions == Positions::kLearned) outside += c.max_position_embeddings * c.hidden_size;
   if (!c.names.router_bias.empty())
     outside += c.moe.experts * std::count(c.layer_moe.begin(), c.layer_moe.end(), 1);

@@ -35,7 +35,8 @@ struct RopeConfig {
   std::vector<double> short_factor, long_factor;  // kLongRope, [dim/2]
 };
 
-enum class NormKind { kRms, kRmsPlusOne, kLayer };  // kRmsPlusOne: times 1 + weight (gemma)
+// kRmsPlusOne: times 1 + weight (gemma); kPlainLayer: a layer norm without weights (olmo).
+enum class NormKind { kRms, kRmsPlusOne, kLayer, kPlainLayer };
 // Norm of queries and keys before the rotary embedding: one weight for all heads, one for each, or
 // a norm over all heads together.
 enum class QkNorm { kNone, kSharedHead, kEachHead, kFull };
@@ -87,6 +88,14 @@ struct RecurrentConfig {
   int64_t decay_rank = 0, rate_rank = 0, value_rank = 0, gate_rank = 0;
 };
 
+// Tensors that some files hold as one, stacked in front; each has `shape`.
+struct StackedNames {
+  std::string whole;  // the end of its name
+  std::vector<std::string> parts;
+  std::vector<int64_t> shape;
+  bool written = false;  // by whoever writes such files today
+};
+
 // Tensor names without ".weight" or ".bias". A norm without a name does not exist.
 struct TensorNames {
   std::string embedding = "model.embed_tokens";
@@ -98,6 +107,7 @@ struct TensorNames {
   // In a layer:
   std::string attention_norm = "input_layernorm", attention_post_norm = {};
   std::string mlp_norm = "post_attention_layernorm", mlp_post_norm = {};
+  // QkNorm::kEachHead: one tensor, or one for each head where the name ends with a dot.
   std::string q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm";
   std::vector<std::string> qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
   std::string o = "self_attn.o_proj";
@@ -116,6 +126,7 @@ struct TensorNames {
   // Of the files:
   // Beginnings of names that some files have in place of others: {"transformer.", ""}.
   std::vector<std::pair<std::string, std::string>> other_prefixes = {};
+  std::vector<StackedNames> stacked = {};
   std::vector<std::string> ignored_suffixes = {};  // buffers that old files hold beside the weights
   std::vector<std::string> ignored_prefixes = {};  // parts of the files that are no part of this
 

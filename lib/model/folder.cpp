@@ -4,12 +4,15 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -65,7 +68,9 @@ std::string listed(const std::vector<std::string>& names) {
 class Reader {
  public:
   Reader(const fs::path& folder, const TensorNames& names)
-      : folder_(folder), files_(folder), names_(names) {}
+      : folder_(folder), files_(folder), names_(names) {
+    split_stacked(files_, names_.stacked);
+  }
 
   bool contains(const std::string& name) const { return files_.contains(in_files(name)); }
 
@@ -170,6 +175,27 @@ c10::ScalarType compute_dtype(const ModelConfig& config, const LoadOptions& opti
   return at::kBFloat16;
 }
 
+// Puts tensors together that files hold stacked; the name and number of each are in both lists.
+void stack_tensors(const std::vector<StackedNames>& names, std::vector<std::string>& of,
+                   std::vector<at::Tensor>& tensors) {
+  for (const StackedNames& stacked : names) {
+    if (!stacked.written) continue;
+    std::map<std::string, size_t> places;
+    for (size_t i = 0; i < of.size(); ++i) places.emplace(of[i], i);
+    for (const auto& [name, first] : places) {
+      if (!name.ends_with(stacked.parts.front())) continue;
+      const std::string prefix = name.substr(0, name.size() - stacked.parts.front().size());
+      std::vector<at::Tensor> parts;
+      for (const std::string& part : stacked.parts) {
+        at::Tensor& tensor = tensors[places.at(prefix + part)];
+        parts.push_back(std::exchange(tensor, at::Tensor()));
+      }
+      tensors[first] = at::stack(parts, 0);
+      of[first] = prefix + stacked.whole;
+    }
+  }
+}
+
 }  // namespace
 
 c10::ScalarType stored_dtype(const ModelConfig& config, const std::string& where) {
@@ -242,13 +268,18 @@ void save_model(const fs::path& folder, const Transformer& model,
                 std::optional<c10::ScalarType> dtype) {
   const c10::ScalarType stored = dtype.value_or(model.dtype());
   require_dense(model, "written again");
+  std::vector<std::string> names;
   std::vector<at::Tensor> keep;
-  std::vector<TensorToWrite> tensors;
   for (const NamedTensor& named : model.named_tensors()) {
     const c10::ScalarType to = named.is_buffer ? named.tensor.scalar_type() : stored;
+    names.push_back(named.name);
     keep.push_back(named.tensor.to(at::kCPU, to).contiguous());
     check_finite(keep.back(), named.name);
-    tensors.push_back(tensor_to_write(named.name, keep.back()));
+  }
+  stack_tensors(model.config().names.stacked, names, keep);
+  std::vector<TensorToWrite> tensors;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (keep[i].defined()) tensors.push_back(tensor_to_write(names[i], keep[i]));
   }
   write_safetensors_folder(folder, tensors);
   Json config = model_config_to_json(model.config(), dtype_name(stored));

@@ -5,6 +5,19 @@
 
 namespace gradus {
 
+void split_stacked(SafetensorsFolder& files, const std::vector<StackedNames>& names) {
+  if (names.empty()) return;
+  for (const std::string& name : files.names()) {
+    for (const StackedNames& stacked : names) {
+      if (!name.ends_with(stacked.whole)) continue;
+      const std::string prefix = name.substr(0, name.size() - stacked.whole.size());
+      std::vector<std::string> parts;
+      for (const std::string& part : stacked.parts) parts.push_back(prefix + part);
+      files.split(name, parts, stacked.shape);
+    }
+  }
+}
+
 std::string stored_name(const SafetensorsFolder& files, const TensorNames& names,
                         const std::string& name) {
   if (files.contains(name)) return name;

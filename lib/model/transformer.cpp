@@ -22,7 +22,14 @@ using at::Tensor;
 Norm make_norm(const std::string& name, int64_t width, bool with_bias,
                const at::TensorOptions& options) {
   if (name.empty()) return {};
-  return {at::empty({width}, options), with_bias ? at::empty({width}, options) : Tensor()};
+  return {.weight = at::empty({width}, options),
+          .bias = with_bias ? at::empty({width}, options) : Tensor()};
+}
+
+// A norm of the residual stream.
+Norm make_norm(const ModelConfig& c, const std::string& name, const at::TensorOptions& options) {
+  if (c.norm == NormKind::kPlainLayer) return {.weight = {}, .bias = {}, .plain = !name.empty()};
+  return make_norm(name, c.hidden_size, c.norm_bias, options);
 }
 
 // The parts of one product under the names of the files, which may fuse them all into one.
@@ -147,9 +154,7 @@ void visit_layer(Layer& layer, const Visit& visit) {
 
 DecoderLayer make_layer(const ModelConfig& c, int64_t index, const at::TensorOptions& options) {
   DecoderLayer layer;
-  const auto norm = [&](const std::string& name) {
-    return make_norm(name, c.hidden_size, c.norm_bias, options);
-  };
+  const auto norm = [&](const std::string& name) { return make_norm(c, name, options); };
   layer.attention_norm = norm(c.names.attention_norm);
   layer.attention_post_norm = norm(c.names.attention_post_norm);
   layer.mlp_norm = norm(c.names.mlp_norm);
@@ -202,10 +207,14 @@ void add_norm(std::vector<NamedTensor>& list, const std::string& name, const Nor
   add_tensor(list, name + ".bias", norm.bias);
 }
 
-// The norms of queries or keys; with a weight for each head, files number them.
+// The norms of queries or keys; with a weight for each head, files hold a matrix or number them.
 void add_head_norm(std::vector<NamedTensor>& list, const ModelConfig& c, const std::string& name,
                    const Norm& norm) {
   if (c.qk_norm != QkNorm::kEachHead) return add_norm(list, name, norm);
+  if (!name.ends_with('.')) {
+    list.push_back({name + ".weight", norm.weight.detach().view({-1, c.head_dim}), norm.weight});
+    return;
+  }
   for (int64_t head = 0; head * c.head_dim < norm.weight.size(0); ++head) {
     const auto part = [&](const Tensor& all) {
       return all.detach().narrow(0, head * c.head_dim, c.head_dim);
@@ -302,9 +311,8 @@ Transformer::Transformer(ModelConfig config, c10::ScalarType dtype, c10::Device 
   embedding = at::empty({config_.vocab_size, config_.hidden_size}, options);
   if (config_.positions == Positions::kLearned)
     position_embedding = at::empty({config_.max_position_embeddings, config_.hidden_size}, options);
-  embedding_norm =
-      make_norm(config_.names.embedding_norm, config_.hidden_size, config_.norm_bias, options);
-  final_norm = make_norm(config_.names.final_norm, config_.hidden_size, config_.norm_bias, options);
+  embedding_norm = make_norm(config_, config_.names.embedding_norm, options);
+  final_norm = make_norm(config_, config_.names.final_norm, options);
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i)
     layers_.push_back(make_layer(config_, i, options));
   output = make_output(config_, embedding, options);
@@ -332,7 +340,7 @@ Tensor Transformer::embed(const Tensor& ids, const Tensor& positions) const {
                  ? at::scalar_tensor(scale, at::TensorOptions().dtype(dtype_)).item<double>()
                  : scale);
   }
-  if (embedding_norm.weight.defined()) x = apply_norm(config_, embedding_norm, x);
+  x = apply_norm(config_, embedding_norm, x);
   return position_embedding.defined() ? x + at::embedding(position_embedding, positions) : x;
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer/gguf_rwkv.h"
 #include "text/tokenizer/gguf_vocab.h"
 
 namespace {
@@ -46,6 +47,13 @@ void read(const Json& document) {
   }
 }
 
+void read_rwkv(const Json& document) {
+  try {
+    rwkv_vocabulary_from_gguf(document, "fuzz");  // makes a tokenizer of it
+  } catch (const Error&) {
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -54,6 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const Json document =
         parse_json(std::string_view(reinterpret_cast<const char*>(data), size), "fuzz");
     read(document);
+    read_rwkv(document);
     read(tokenizer_json_from_gguf(document, "fuzz"));
   } catch (const Error&) {
   }

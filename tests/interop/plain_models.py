@@ -127,7 +127,7 @@ def previous(x):
 
 
 def layer_norm(w, name, x):
-    return torch.nn.functional.layer_norm(x, [D], w[name + ".weight"], w[name + ".bias"], EPS)
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], w[name + ".weight"], w[name + ".bias"], EPS)
 
 
 def low_rank(w, name, x, activation=lambda y: y):
@@ -163,7 +163,7 @@ def rwkv7(w, x, width):
         with torch.autocast("cpu", enabled=False):
             mixed = goose(r, decay, k, v, removal, rate).to(x.dtype)
         mixed = torch.nn.functional.group_norm(
-            mixed.flatten(0, 1).flatten(1), D // width, w[a + "g_norm.weight"], w[a + "g_norm.bias"], EPS * width
+            mixed.flatten(0, 1).flatten(1), mixed.shape[2], w[a + "g_norm.weight"], w[a + "g_norm.bias"], EPS * width
         ).view_as(x)
         own = (r * k * w[a + "r_k"]).sum(-1, keepdim=True) * v
         x = x + linear((mixed + own.flatten(2)) * gate, w[a + "o_proj.weight"])
@@ -176,7 +176,7 @@ def rwkv7(w, x, width):
 RANKS = {"w": 8, "a": 8, "v": 16, "g": 24}
 
 
-def rwkv7_shapes(width):
+def rwkv7_shapes(width, D=D):
     def norm(name):
         return {name: [D], name + ".bias": [D]}
 
@@ -287,6 +287,12 @@ RWKV7 = dict(
 MODELS = {
     "rwkv7": ({**RWKV7, "head_dim": 16}, rwkv7_shapes(16), lambda w, x: rwkv7(w, x, 16)),
     "rwkv7_no_kernel": ({**RWKV7, "head_dim": 8}, rwkv7_shapes(8), lambda w, x: rwkv7(w, x, 8)),
+    # As in the published models, the only ones that llama.cpp computes.
+    "rwkv7_heads_of_64": (
+        {**RWKV7, "head_dim": 64, "hidden_size": 2 * D, "value_dim": [2 * D] * L},
+        rwkv7_shapes(64, 2 * D),
+        lambda w, x: rwkv7(w, x, 64),
+    ),
     "internlm2": (
         dict(**USUAL, model_type="internlm2", num_key_value_heads=2, bias=False, max_position_embeddings=256),
         internlm2_shapes(),

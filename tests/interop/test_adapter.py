@@ -60,6 +60,7 @@ CASES = {
     "gemma3": ("gemma3_text", dict(target_modules=["k_proj", "embed_tokens"], use_dora=True)),
     "starcoder2": ("starcoder2", dict(target_modules=["c_fc", "c_proj", "q_proj"], use_dora=True)),
     "mixtral_experts": ("mixtral", dict(target_modules=["q_proj"], target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"])),
+    "granitemoe_experts": ("granitemoe", dict(target_modules=["q_proj"], target_parameters=["experts.gate_up_proj", "block_sparse_moe.experts.down_proj"])),
     "mixtral_down": ("mixtral", dict(target_modules=[], target_parameters=["experts.down_proj"], use_rslora=True)),
     "qwen3_moe_experts": ("qwen3_moe", dict(target_modules=QV, target_parameters=["experts.gate_up_proj"], rank_pattern={"experts.gate_up_proj": 3})),
     "qwen2_moe_names": ("qwen2_moe", dict(target_modules=["o_proj", "gate_proj", "up_proj", "down_proj"])),

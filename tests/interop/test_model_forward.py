@@ -125,6 +125,10 @@ DEFAULTS = {  # keys that a file leaves out, below what it calls its rotary para
     "smollm3": ["rope_theta"],
     "stablelm": ["rope_theta"],
     "granite": ["embedding_multiplier", "attention_multiplier"],
+    "cohere": ["logit_scale"],
+    "cohere2": ["logit_scale", "layer_types"],
+    "exaone4_window": ["rope_theta"],
+    "glm4_moe": ["rope_theta", "partial_rotary_factor", "n_group", "topk_group", "norm_topk_prob"],
     "gemma2": ["query_pre_attn_scalar", "final_logit_softcapping", "sliding_window"],
 }
 

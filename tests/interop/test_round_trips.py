@@ -5,11 +5,13 @@ Names and row orders of GGUF files are those of llama.cpp if llama.cpp computes 
 from them; transformers' own reader is a second witness for the families that it knows.
 """
 
+import ast
 import concurrent.futures
 import functools
 import json
 import types
 
+import gguf
 import llama_cpp
 import plain_models
 import pytest
@@ -22,6 +24,7 @@ from gguf_models import write_tokenizer
 from test_adapter import make_adapter, merge
 from test_model_forward import forward
 from test_quantize import dequantised, quantize
+from test_tokenizer import rwkv_encode
 
 # name of tiny_models, and a word for one of several -> what its config must say for llama.cpp to know it
 GGUF = {
@@ -43,6 +46,7 @@ GGUF = {
     "qwen2_moe": {"decoder_sparse_step": 1},
     "qwen3_moe": {"mlp_only_layers": []},
     "granite": {},
+    "granitemoe": {},
     "smollm3": {"no_rope_layer_interval": 4, "num_hidden_layers": 5},
     "olmo2": {},
     "phi3": {},
@@ -62,6 +66,15 @@ GGUF = {
     "gpt2": {},
     "gpt_neox": {},
     "gpt_neox_sequential": {"attention_bias": True},
+    "cohere": {},
+    "cohere2": {},
+    "olmo": {},
+    "olmoe": {"num_key_value_heads": 4},
+    "seed_oss": {},
+    "ernie4_5": {"use_bias": False},
+    "exaone4": {},
+    "exaone4 window": {"num_hidden_layers": 64, "sliding_window": 8, "layer_types": None},
+    "rwkv7_heads_of_64": {},
     "falcon_7b": {},
     "falcon_40b": {},
     "falcon_11b": {},
@@ -95,8 +108,13 @@ REFUSED = {
     "deepseek_v3": "family",
     "rwkv": "family",
     "rwkv_wide": "family",
-    "rwkv7": "family",
-    "rwkv7_no_kernel": "family",
+    "rwkv7": "layer_norm_epsilon",
+    "rwkv7_no_kernel": "layer_norm_epsilon",
+    "olmoe": "head_count_kv",
+    "cohere_qk_norm": "norm of queries and keys",
+    "exaone4_window": "sliding_window",
+    "glm4_moe": "family",
+    "glm4_moe_qk_norm": "family",
 }
 REFUSED_WITH = {"baichuan2_7b": {"num_hidden_layers": 32}, "baichuan2_13b": {"num_hidden_layers": 40}}
 # llama.cpp heeds no window in these: only up to 8 tokens it computes the same.
@@ -276,6 +294,42 @@ def test_tokens_come_back_and_are_those_of_llama_cpp(gradus, tmp_path):
     ids = [theirs.encode(text).ids for text in TEXTS]
     assert [ours.encode(text).ids for text in TEXTS] == ids and len(ids[1]) > 10
     assert llama_cpp.run(file, [1], TEXTS[1:])[1] == ids[1:]
+
+
+def write_rwkv_vocabulary(folder):
+    """All bytes and some words, as RWKV's World vocabularies list them; {token: id}."""
+    words = ["the", " the", "\n\n", "isl", "'s", "\"\"", "don't", "世界", "ü"]
+    tokens = [bytes([byte]) for byte in range(256)] + [word.encode() for word in words]
+    lines = [f"{i + 1} {token!r} {len(token)}" for i, token in enumerate(tokens)]
+    (folder / "rwkv_vocab_v20230424.txt").write_text("\n".join(lines) + "\n")
+    flags = dict(lstrip=False, normalized=False, rstrip=False, single_word=False)
+    added = {"0": {"content": "<|rwkv_tokenizer_end_of_text|>", "special": True, **flags}}
+    settings = {"added_tokens_decoder": added, "eos_token": added["0"]["content"], "bos_token": added["0"]["content"]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return {token: i + 1 for i, token in enumerate(tokens)}
+
+
+def test_rwkv_s_vocabulary_comes_back_and_is_that_of_llama_cpp(gradus, tmp_path):
+    tiny_models.make("rwkv7_heads_of_64", tmp_path / "hf")
+    tokens = write_rwkv_vocabulary(tmp_path / "hf")
+    file = convert(gradus, tmp_path / "hf", tmp_path / "m.gguf")
+    reader = gguf.GGUFReader(file)
+    written = reader.get_field("tokenizer.ggml.tokens").contents()
+    assert reader.get_field("tokenizer.ggml.model").contents() == "rwkv" and len(written) == 320
+    assert written[1 : len(tokens) + 1] == [repr(token)[2:-1] for token in tokens]
+    folder = back(gradus, file, tmp_path / "back")
+    lines = (folder / "rwkv_vocab_v20230424.txt").read_text().splitlines()
+    assert {ast.literal_eval(line.split(" ", 1)[1].rsplit(" ", 1)[0]): int(line.split()[0]) for line in lines} == tokens
+    settings = [json.loads((path / "tokenizer_config.json").read_text()) for path in (tmp_path / "hf", folder)]
+    for key in ("added_tokens_decoder", "eos_token", "bos_token"):
+        assert settings[0][key] == settings[1][key], key
+    texts = ["the other one in an island", "Grüße, 世界 🙂", " a  b\n\t\n\nc'don't\"", "<|rwkv_tokenizer_end_of_text|>a"]
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    for path in (tmp_path / "hf", folder):
+        done = gradus("tokenizer", "encode", "--model", path, "--file", tmp_path / "texts.json")
+        assert json.loads(done.stdout) == [rwkv_encode(text, tokens) for text in texts[:-1]] + [[0, tokens[b"a"]]], done.stderr
+    expected = json.loads(done.stdout)
+    assert llama_cpp.run(file, [1], texts)[1] == expected
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "phi3"])

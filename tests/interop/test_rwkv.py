@@ -191,3 +191,54 @@ def test_inspect_tells_the_state_in_place_of_a_cache(gradus, tmp_path, name):
     assert report["kv_cache"] is None
     assert report["state_bytes"] == 3 * (4 * state + 2 * 2 * 64)
 
+
+
+def restack(folder, change=lambda tensors: None):
+    """The files of flash-linear-attention's first version: how tokens are mixed is one tensor."""
+    file = folder / "model.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    for i in range(3):
+        a = f"model.layers.{i}.attn."
+        parts = [tensors.pop(f"{a}x_{letter}") for letter in "rwkvag"]
+        tensors[a + "x_x"] = torch.cat(parts).flatten(1)
+    change(tensors)
+    safetensors.torch.save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_both_layouts_of_flash_linear_attention_are_one_model(gradus, tmp_path):
+    model = tiny_models.make("rwkv7", tmp_path / "model")
+    ids = random_ids()
+    theirs = expected_logits(model, ids)
+    single = logits_of(gradus, tmp_path / "model", ids.tolist(), tmp_path)
+    # Some files hold a projection of the first layer that nothing uses.
+    unused = {f"model.layers.0.attn.v_lora.lora.{leaf}": torch.ones(3, 3) for leaf in ("0.weight", "2.weight", "2.bias")}
+    restack(tmp_path / "model", lambda tensors: tensors.update(unused))
+    (tmp_path / "logits.safetensors").unlink()
+    stacked = logits_of(gradus, tmp_path / "model", ids.tolist(), tmp_path)
+    torch.testing.assert_close(single, theirs, rtol=1e-4, atol=1e-4)
+    assert torch.equal(stacked, single)
+
+
+@pytest.mark.parametrize("rows", [5, 7])
+def test_a_stack_of_another_size_is_refused_by_name(gradus, tmp_path, rows):
+    tiny_models.make("rwkv7", tmp_path / "model")
+    restack(tmp_path / "model", lambda tensors: tensors.update({"model.layers.1.attn.x_x": torch.zeros(rows, 64)}))
+    (tmp_path / "ids.json").write_text("[[1]]")
+    done = gradus("model", "forward", tmp_path / "model", "--ids", tmp_path / "ids.json", "--out", tmp_path / "o.safetensors")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "layers.1.attn.x_x" in done.stderr and "[6,64]" in done.stderr
+
+
+def test_rescaling_of_transformers_is_another_epsilon_of_norms(gradus, tmp_path):
+    """Out of training transformers halves RWKV-4's stream again and again, as float16 needs; the
+    authors' code does so in float16 alone. Norms take it out again, but for their epsilon."""
+    model = tiny_models.make("rwkv", tmp_path / "model", rescale_every=1)
+    ids = random_ids()
+    ours = logits_of(gradus, tmp_path / "model", ids.tolist(), tmp_path)
+    torch.testing.assert_close(ours, expected_logits(model.train(), ids), rtol=1e-4, atol=1e-4)
+    rescaled = expected_logits(model.eval(), ids)
+    assert 0 < (rescaled - ours).abs().max() < 1e-3
+    for i, block in enumerate(model.rwkv.blocks):
+        block.ln1.eps = block.ln2.eps = 1e-5 / 4**i
+    model.rwkv.ln_out.eps = 1e-5 / 4**3
+    torch.testing.assert_close(ours, expected_logits(model, ids), rtol=1e-4, atol=5e-5)

@@ -65,6 +65,15 @@ DEEPSEEK = dict(
     moe_intermediate_size=48,
     first_k_dense_replace=1,
 )
+GLM4_MOE = dict(
+    n_routed_experts=4,
+    n_shared_experts=2,
+    num_experts_per_tok=2,
+    moe_intermediate_size=48,
+    first_k_dense_replace=1,
+    attention_bias=True,
+    num_mtp_layers=0,
+)
 DEEPSEEK_ROPE = {**YARN_ROPE, "mscale": 0.7, "mscale_all_dim": 0.9}
 
 # name -> (config class, what differs from COMMON, or from nothing where an entry has three parts)
@@ -118,6 +127,7 @@ MODELS = {
     "llama_yarn_rope": (transformers.LlamaConfig, {"rope_parameters": YARN_ROPE}),
     "llama_dynamic_rope": (transformers.LlamaConfig, {"rope_parameters": DYNAMIC_ROPE, "max_position_embeddings": 36}),
     "granite": (transformers.GraniteConfig, {**GRANITE, "attention_bias": True}),
+    "granitemoe": (transformers.GraniteMoeConfig, {**GRANITE, "num_local_experts": 5}),
     "smollm3": (transformers.SmolLM3Config, {"no_rope_layer_interval": 2, "pad_token_id": 0}),
     "smollm3_window": (
         transformers.SmolLM3Config,
@@ -168,6 +178,23 @@ MODELS = {
     ),
     "rwkv": (transformers.RwkvConfig, {"rescale_every": 0}, RWKV),
     "rwkv_wide": (transformers.RwkvConfig, {"attention_hidden_size": 80, "intermediate_size": 112}, RWKV),
+    "cohere": (transformers.CohereConfig, {"logit_scale": 0.4}),
+    "cohere_qk_norm": (transformers.CohereConfig, {"use_qk_norm": True, "attention_bias": True, "logit_scale": 0.4}),
+    "cohere2": (transformers.Cohere2Config, {"sliding_window": 8, "num_hidden_layers": 5, "logit_scale": 0.4}),
+    "olmo": (transformers.OlmoConfig, {"clip_qkv": 1.5}),
+    "olmoe": (transformers.OlmoeConfig, {"num_experts": 5, "num_experts_per_tok": 2}),
+    "seed_oss": (transformers.SeedOssConfig, {"head_dim": 32}),
+    "ernie4_5": (transformers.Ernie4_5Config, {"head_dim": 32, "use_bias": True}),
+    "exaone4": (
+        transformers.Exaone4Config,
+        {"sliding_window": None, "layer_types": ["full_attention"] * 3, "rope_parameters": LLAMA3_ROPE},
+    ),
+    "exaone4_window": (transformers.Exaone4Config, {"sliding_window": 8, "sliding_window_pattern": 3}),
+    "glm4_moe": (transformers.Glm4MoeConfig, GLM4_MOE),
+    "glm4_moe_qk_norm": (
+        transformers.Glm4MoeConfig,
+        {**GLM4_MOE, "use_qk_norm": True, "head_dim": 32, "n_group": 2, "routed_scaling_factor": 2.5},
+    ),
     "mpt": (transformers.MptConfig, {"attn_config": {"clip_qkv": 2.0}}, MPT),
 }
 

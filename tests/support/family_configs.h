@@ -123,6 +123,20 @@ inline std::vector<Json> family_configs() {
            {"add_qkv_bias", true},
            {"padded_vocab_size", 160},
            {"seq_length", 64}}};
+  const Json experts{{"num_experts", 4}, {"num_experts_per_tok", 2}};
+  for (const Json& json :
+       {usual_config("cohere", {{"use_qk_norm", true}}),
+        usual_config("cohere2", {{"sliding_window", 5}, {"num_hidden_layers", 4}}),
+        usual_config("olmo", {{"clip_qkv", 0.5}}), usual_config("olmoe", experts),
+        usual_config("granitemoe", {{"num_local_experts", 4}, {"attention_multiplier", 0.3}}),
+        usual_config("seed_oss", {{"head_dim", 8}}),
+        usual_config("ernie4_5", {{"head_dim", 16}, {"use_bias", true}}),
+        usual_config("exaone4", {{"sliding_window", 5}, {"sliding_window_pattern", 2}}),
+        usual_config("glm4_moe", {{"n_routed_experts", 4},
+                                  {"num_experts_per_tok", 2},
+                                  {"moe_intermediate_size", 24},
+                                  {"use_qk_norm", true}})})
+    list.push_back(json);
   list.push_back({{"model_type", "rwkv"},
                   {"hidden_size", 32},
                   {"attention_hidden_size", 48},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DeepSeek-V2 and V3: latent attention; experts of which some are shared by every token, chosen by
-// groups. Sources: the modelling files that these models are published with, and transformers.
+// groups. GLM-4.5 has these experts under plain attention. Sources: the modelling files that these
+// models are published with, and transformers.
 #include <cmath>
 
 #include "base/error.h"
@@ -77,14 +78,31 @@ void read_experts(const ConfigReader& reader, ModelConfig& config, int64_t dense
   config.keys.dense_layers = "first_k_dense_replace";
 }
 
+void expect_text(const ConfigReader& reader, const char* key, const char* value) {
+  reader.refuse_if(reader.text(key, value) != value, key, value);
+}
+
+// Experts chosen by sigmoids with a correction, without one by a loss; layers behind the last that
+// predict tokens further ahead, which are no part of the model itself.
+void read_corrected_experts(const ConfigReader& reader, ModelConfig& config, int64_t ahead) {
+  config.moe.normalised = reader.flag("norm_topk_prob", true);
+  config.moe.score = RouterScore::kSigmoid;
+  config.moe.group_best = 2;
+  expect_text(reader, "scoring_func", "sigmoid");
+  expect_text(reader, "topk_method", "noaux_tc");
+  read_groups(reader, config.moe);
+  config.names.router_bias = "mlp.gate.e_score_correction_bias";
+  ahead = json_get<int64_t>(reader.json(), "num_nextn_predict_layers", ahead, reader.where());
+  reader.refuse_if(ahead < 0 || ahead > 64, "num_nextn_predict_layers", "0 to 64");
+  for (int64_t i = 0; i < ahead; ++i)
+    config.names.ignored_prefixes.push_back(config.names.layer(config.num_hidden_layers + i));
+  if (ahead > 0) config.source["num_nextn_predict_layers"] = 0;
+}
+
 void read_common(const ConfigReader& reader, ModelConfig& config) {
   read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
   config.activation = reader.activation("hidden_act", "silu");
   reader.expect_flag("mlp_bias", false, false);
-}
-
-void expect_text(const ConfigReader& reader, const char* key, const char* value) {
-  reader.refuse_if(reader.text(key, value) != value, key, value);
 }
 
 }  // namespace
@@ -109,20 +127,18 @@ void read_deepseek_v3(const ConfigReader& reader, ModelConfig& config) {
   read_latent_attention(reader, config, reader.flag("rope_interleave", true));
   config.attention_scale = score_scale(reader, config);
   read_experts(reader, config, 3);
-  config.moe.normalised = reader.flag("norm_topk_prob", true);
-  config.moe.score = RouterScore::kSigmoid;
-  config.moe.group_best = 2;
-  expect_text(reader, "scoring_func", "sigmoid");
-  expect_text(reader, "topk_method", "noaux_tc");
-  read_groups(reader, config.moe);
-  config.names.router_bias = "mlp.gate.e_score_correction_bias";
-  // The layers behind the last predict tokens further ahead; they are no part of the model itself.
-  const auto ahead =
-      json_get<int64_t>(reader.json(), "num_nextn_predict_layers", 0, reader.where());
-  reader.refuse_if(ahead < 0 || ahead > 64, "num_nextn_predict_layers", "0 to 64");
-  for (int64_t i = 0; i < ahead; ++i)
-    config.names.ignored_prefixes.push_back(config.names.layer(config.num_hidden_layers + i));
-  if (ahead > 0) config.source["num_nextn_predict_layers"] = 0;
+  read_corrected_experts(reader, config, 0);
+}
+
+void read_glm4_moe(const ConfigReader& reader, ModelConfig& config) {
+  read_common(reader, config);
+  config.norm_eps = reader.number("rms_norm_eps", 1e-5);
+  config.head_dim = reader.size("head_dim", config.head_dim);
+  config.qkv_bias = reader.flag("attention_bias", false);
+  if (reader.flag("use_qk_norm", false)) config.qk_norm = QkNorm::kSharedHead;
+  use_one_rope(config, read_rope(reader, config, {.share = RotatedShare::kAny, .partial = 0.5}));
+  read_experts(reader, config, 1);
+  read_corrected_experts(reader, config, 1);
 }
 
 }  // namespace gradus

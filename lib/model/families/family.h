@@ -21,6 +21,12 @@ std::span<const Family> families();
 // what the family's function assumes.
 Json class_defaults(const std::string& model_type);
 
+// What llama's relatives share; heads may be wider than D / H.
+void read_like_llama(const ConfigReader& reader, ModelConfig& config,
+                     const RopeDefaults& rope = {});
+// attention_bias: of queries, keys, values and the output.
+void read_attention_bias(const ConfigReader& reader, ModelConfig& config);
+
 // One function per model_type or group; in the files named after the group.
 void read_llama(const ConfigReader& reader, ModelConfig& config);
 void read_mistral(const ConfigReader& reader, ModelConfig& config);
@@ -31,9 +37,18 @@ void read_qwen2_moe(const ConfigReader& reader, ModelConfig& config);
 void read_qwen3_moe(const ConfigReader& reader, ModelConfig& config);
 void read_deepseek_v2(const ConfigReader& reader, ModelConfig& config);
 void read_deepseek_v3(const ConfigReader& reader, ModelConfig& config);
+void read_glm4_moe(const ConfigReader& reader, ModelConfig& config);
 void read_granite(const ConfigReader& reader, ModelConfig& config);
+void read_granitemoe(const ConfigReader& reader, ModelConfig& config);
 void read_smollm3(const ConfigReader& reader, ModelConfig& config);
+void read_olmo(const ConfigReader& reader, ModelConfig& config);
 void read_olmo2(const ConfigReader& reader, ModelConfig& config);
+void read_olmoe(const ConfigReader& reader, ModelConfig& config);
+void read_exaone4(const ConfigReader& reader, ModelConfig& config);
+void read_cohere(const ConfigReader& reader, ModelConfig& config);
+void read_cohere2(const ConfigReader& reader, ModelConfig& config);
+void read_seed_oss(const ConfigReader& reader, ModelConfig& config);
+void read_ernie4_5(const ConfigReader& reader, ModelConfig& config);
 void read_phi3(const ConfigReader& reader, ModelConfig& config);
 void read_gemma(const ConfigReader& reader, ModelConfig& config);
 void read_gemma2(const ConfigReader& reader, ModelConfig& config);

@@ -31,17 +31,6 @@ void read_second_generation(const ConfigReader& reader, ModelConfig& config) {
   config.names.mlp_post_norm = "post_feedforward_layernorm";
 }
 
-// Every `pattern`-th layer sees everything, where layer_types does not say which.
-void read_alternating_windows(const ConfigReader& reader, ModelConfig& config, int64_t pattern) {
-  if (!reader.has("sliding_window"))
-    return reader.refuse_if(reader.has("layer_types"), "layer_types", "with sliding_window");
-  read_windows(reader, config, 0);
-  if (reader.has("layer_types")) return;
-  for (size_t i = 0; i < config.layer_window.size(); ++i) {
-    if ((static_cast<int64_t>(i) + 1) % pattern == 0) config.layer_window[i] = 0;
-  }
-}
-
 // A cap of the scores or logits; absent or null means none once the file has a new enough form.
 double softcap(const ConfigReader& reader, const char* key, double fallback) {
   const double cap = reader.json().contains(key) && reader.json().at(key).is_null()

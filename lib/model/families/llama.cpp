@@ -9,19 +9,6 @@
 namespace gradus {
 namespace {
 
-// What llama's relatives share; heads may be wider than D / H.
-void read_like_llama(const ConfigReader& reader, ModelConfig& config,
-                     const RopeDefaults& rope = {}) {
-  read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
-  config.head_dim = reader.size("head_dim", config.head_dim);
-  config.activation = reader.activation("hidden_act", "silu");
-  use_one_rope(config, read_rope(reader, config, rope));
-}
-
-void read_attention_bias(const ConfigReader& reader, ModelConfig& config) {
-  config.qkv_bias = config.o_bias = reader.flag("attention_bias", false);
-}
-
 // Experts in every decoder_sparse_step-th layer that mlp_only_layers does not name.
 void read_qwen_experts(const ConfigReader& reader, ModelConfig& config) {
   config.moe = {
@@ -39,6 +26,17 @@ void read_qwen_experts(const ConfigReader& reader, ModelConfig& config) {
 }
 
 }  // namespace
+
+void read_like_llama(const ConfigReader& reader, ModelConfig& config, const RopeDefaults& rope) {
+  read_usual_sizes(reader, config, "rms_norm_eps", 1e-6);
+  config.head_dim = reader.size("head_dim", config.head_dim);
+  config.activation = reader.activation("hidden_act", "silu");
+  use_one_rope(config, read_rope(reader, config, rope));
+}
+
+void read_attention_bias(const ConfigReader& reader, ModelConfig& config) {
+  config.qkv_bias = config.o_bias = reader.flag("attention_bias", false);
+}
 
 void read_llama(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config);
@@ -109,6 +107,30 @@ void read_granite(const ConfigReader& reader, ModelConfig& config) {
   config.logits_scale = 1 / divisor;
 }
 
+// Files hold the experts of a layer in two tensors.
+void read_granitemoe(const ConfigReader& reader, ModelConfig& config) {
+  read_granite(reader, config);
+  config.moe = {.experts = reader.size("num_local_experts", 8),
+                .experts_per_token = reader.size("num_experts_per_tok", 2),
+                .intermediate_size = config.intermediate_size};
+  config.layer_moe.assign(static_cast<size_t>(config.num_hidden_layers), 1);
+  TensorNames& names = config.names;
+  names.router = "block_sparse_moe.router.layer";
+  names.experts = "block_sparse_moe.experts.";
+  names.expert_gate_up = {"input_linear"};
+  names.expert_down = "output_linear";
+  const int64_t D = config.hidden_size, F = config.intermediate_size;
+  for (const auto& [leaf, shape] :
+       {std::pair{"input_linear", std::vector{2 * F, D}}, {"output_linear", std::vector{D, F}}}) {
+    const std::string end = cat(leaf, ".weight");
+    StackedNames stacked{
+        .whole = ".block_sparse_moe." + end, .parts = {}, .shape = shape, .written = true};
+    for (int64_t e = 0; e < std::min<int64_t>(config.moe.experts, 4096); ++e)
+      stacked.parts.push_back(cat(".", names.experts, e, ".", end));
+    names.stacked.push_back(std::move(stacked));
+  }
+}
+
 void read_smollm3(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config, {.theta = 2000000.0});
   read_attention_bias(reader, config);
@@ -133,14 +155,18 @@ void read_smollm3(const ConfigReader& reader, ModelConfig& config) {
   }
 }
 
-void read_olmo2(const ConfigReader& reader, ModelConfig& config) {
+void read_seed_oss(const ConfigReader& reader, ModelConfig& config) {
   read_like_llama(reader, config);
+  config.qkv_bias = reader.flag("attention_bias", true);
+  config.o_bias = reader.flag("attention_out_bias", false);
+  config.mlp_bias = reader.flag("mlp_bias", false);
+}
+
+void read_ernie4_5(const ConfigReader& reader, ModelConfig& config) {
+  read_like_llama(reader, config, {.theta = 500000.0, .interleaved = true});
   config.norm_eps = reader.number("rms_norm_eps", 1e-5);
-  read_attention_bias(reader, config);
-  config.qk_norm = QkNorm::kFull;
-  config.names.attention_norm = config.names.mlp_norm = "";
-  config.names.attention_post_norm = "post_attention_layernorm";
-  config.names.mlp_post_norm = "post_feedforward_layernorm";
+  config.qkv_bias = config.o_bias = config.mlp_bias = reader.flag("use_bias", false);
+  config.tie_word_embeddings = true;
 }
 
 void read_phi3(const ConfigReader& reader, ModelConfig& config) {

@@ -225,4 +225,14 @@ void read_windows(const ConfigReader& reader, ModelConfig& config, int64_t first
   }
 }
 
+void read_alternating_windows(const ConfigReader& reader, ModelConfig& config, int64_t pattern) {
+  if (!reader.has("sliding_window"))
+    return reader.refuse_if(reader.has("layer_types"), "layer_types", "with sliding_window");
+  read_windows(reader, config, 0);
+  if (reader.has("layer_types")) return;
+  for (size_t i = 0; i < config.layer_window.size(); ++i) {
+    if ((static_cast<int64_t>(i) + 1) % pattern == 0) config.layer_window[i] = 0;
+  }
+}
+
 }  // namespace gradus

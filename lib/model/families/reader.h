@@ -81,6 +81,8 @@ void read_usual_sizes(const ConfigReader& reader, ModelConfig& config, const cha
                       double eps);
 // `sliding_window` for every layer from `first` on, then layer_types where the file has them.
 void read_windows(const ConfigReader& reader, ModelConfig& config, int64_t first);
+// The same, but every `pattern`-th layer sees everything where layer_types does not say which.
+void read_alternating_windows(const ConfigReader& reader, ModelConfig& config, int64_t pattern);
 // Every layer rotates by ropes[0].
 void use_one_rope(ModelConfig& config, RopeConfig rope);
 

@@ -43,6 +43,19 @@ GgufType output_type(const GgufMixtureModel& model, GgufType base, int64_t colum
   return GgufType::kQ6_K;
 }
 
+// RWKV-7's low-rank projections, blk.N.time_mix_a1.weight and the like, are kept; those of the
+// decay, and how tokens are mixed, are F32 whatever the file's type.
+bool is_rwkv_low_rank(std::string_view name) {
+  const size_t at = name.find(".time_mix_");
+  const std::string_view leaf = at == name.npos ? "" : name.substr(at + 10);
+  return leaf.size() == 9 && (leaf[1] == '1' || leaf[1] == '2') && leaf.substr(2) == ".weight" &&
+         std::string_view("wavg").find(leaf[0]) != leaf.npos;
+}
+bool is_rwkv_vector(std::string_view name) {
+  return name.ends_with(".time_mix_lerp_fused.weight") ||
+         (is_rwkv_low_rank(name) && name.find("_w") != name.npos);
+}
+
 // attn_v, and attn_qkv where it is fused.
 GgufType value_type(const GgufFileType& file, const GgufMixtureModel& model, int64_t layer) {
   if (model.eight_experts) return GgufType::kQ8_0;
@@ -92,8 +105,9 @@ GgufType gguf_tensor_type(const GgufFileType& file, const GgufMixtureModel& mode
   const bool matrix = shape.size() >= 2 && name.ends_with(".weight") &&
                       name.find("_norm.weight") == std::string::npos &&
                       !name.ends_with("ffn_gate_inp.weight") && name != "position_embd.weight";
-  if (!matrix) return GgufType::kF32;
+  if (!matrix || is_rwkv_vector(name)) return GgufType::kF32;
   if (is_float(file.base)) return file.base;
+  if (is_rwkv_low_rank(name)) return GgufType::kF16;
   return fallback(wanted_type(file, model, name, shape.back()), shape.back());
 }
 

@@ -86,6 +86,10 @@ class SafetensorsFolder {
   std::vector<std::string> names() const;  // sorted
   bool contains(const std::string& name) const { return file_of_.contains(name); }
   const StoredTensor& at(const std::string& name) const;  // throws naming folder and tensor
+  // From now on `name` is these tensors of `shape`, which are its rows (sizes of 1 in `shape` do
+  // not count). Throws naming the file where it has another shape.
+  void split(const std::string& name, const std::vector<std::string>& parts,
+             const std::vector<int64_t>& shape);
   // ".../model-00001-of-00002.safetensors: NAME", for error messages.
   std::string place(const std::string& name) const;
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
@@ -96,6 +100,7 @@ class SafetensorsFolder {
   fs::path folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, size_t> file_of_;
+  std::map<std::string, StoredTensor> parts_;  // of tensors that were split
 };
 
 // Bytes of one element; throws naming `where` when the dtype is not one of the format.

@@ -107,7 +107,33 @@ std::vector<std::string> SafetensorsFolder::names() const {
   return names;
 }
 
+void SafetensorsFolder::split(const std::string& name, const std::vector<std::string>& parts,
+                              const std::vector<int64_t>& shape) {
+  const StoredTensor whole = at(name);
+  std::vector<int64_t> joined{static_cast<int64_t>(parts.size())};
+  for (const int64_t size : shape) {
+    if (size != 1) joined.push_back(size);
+  }
+  if (whole.shape != joined)
+    throw Error({.what = "tensor has the wrong shape",
+                 .where = place(name),
+                 .expected = Json(joined).dump(),
+                 .found = Json(whole.shape).dump()});
+  const size_t bytes = whole.bytes.size() / parts.size(), file = file_of_.at(name);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    StoredTensor part = whole;
+    part.shape = shape;
+    part.bytes = whole.bytes.subspan(i * bytes, bytes);
+    part.offset += i * bytes;
+    if (!file_of_.emplace(parts[i], file).second)
+      throw Error({.what = "tensor is also a part of '" + name + "'", .where = place(parts[i])});
+    parts_.emplace(parts[i], part);
+  }
+  file_of_.erase(name);
+}
+
 const StoredTensor& SafetensorsFolder::at(const std::string& name) const {
+  if (const auto part = parts_.find(name); part != parts_.end()) return part->second;
   const auto found = file_of_.find(name);
   if (found != file_of_.end()) return files_[found->second]->at(name);
   const std::string nearest = nearest_name(name, names());

@@ -2,111 +2,18 @@
 #include "model/gguf/architecture.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "model/gguf/complete.h"
+#include "model/gguf/key_rows.h"
 
 namespace gradus {
 namespace {
 
-using Row = GgufKeyRow;
-using Config = ModelConfig;
-
-double number(int64_t value) { return static_cast<double>(value); }
-
-// The one window of all layers that have one; 0 for none.
-double window_of(const Config& config) {
-  const auto found = std::max_element(config.layer_window.begin(), config.layer_window.end());
-  return found == config.layer_window.end() ? 0 : number(*found);
-}
-
-bool rotates(const Config& config) { return config.positions == Positions::kRope; }
-
-constexpr Row kUsualKeys[] = {
-    {"block_count", "num_hidden_layers", Row::kSize,
-     [](const Config& c) { return number(c.num_hidden_layers); }},
-    {"context_length", "max_position_embeddings", Row::kSize,
-     [](const Config& c) { return number(c.max_position_embeddings); }},
-    {"embedding_length", "hidden_size", Row::kSize,
-     [](const Config& c) { return number(c.hidden_size); }},
-    {"feed_forward_length", "intermediate_size", Row::kSize,
-     [](const Config& c) {
-       return number(c.model_type == "qwen" ? 2 * c.intermediate_size : c.intermediate_size);
-     }},
-    {"attention.head_count", "num_attention_heads", Row::kSize,
-     [](const Config& c) { return number(c.num_attention_heads); }},
-    {"attention.head_count_kv", "num_key_value_heads", Row::kSize,
-     [](const Config& c) { return number(c.num_key_value_heads); }},
-    {"rope.freq_base", "rope_theta", Row::kOptionalNumber,
-     [](const Config& c) { return rotates(c) ? c.ropes.front().theta : 0.0; }},
-    {"attention.layer_norm_rms_epsilon", "rms_norm_eps", Row::kOptionalNumber,
-     [](const Config& c) { return c.norm == NormKind::kLayer ? 0.0 : c.norm_eps; }},
-    {"attention.layer_norm_epsilon", "layer_norm_eps", Row::kOptionalNumber,
-     [](const Config& c) { return c.norm == NormKind::kLayer ? c.norm_eps : 0.0; }},
-    {"attention.key_length", "head_dim", Row::kSize,
-     [](const Config& c) { return number(c.head_dim); }},
-    {"attention.value_length", nullptr, Row::kSize,
-     [](const Config& c) { return number(c.head_dim); }},
-    {"rope.dimension_count", nullptr, Row::kOptionalSize,
-     [](const Config& c) { return rotates(c) ? number(c.ropes.front().dim) : 0.0; }},
-    {"vocab_size", nullptr, Row::kSize, [](const Config& c) { return number(c.vocab_size); }},
-};
-
-constexpr Row kWindowKeys[] = {
-    {"attention.sliding_window", "sliding_window", Row::kOptionalSize, window_of},
-};
-constexpr Row kMixtralKeys[] = {
-    {"expert_count", "num_local_experts", Row::kSize,
-     [](const Config& c) { return number(c.moe.experts); }},
-    {"expert_used_count", "num_experts_per_tok", Row::kSize,
-     [](const Config& c) { return number(c.moe.experts_per_token); }},
-    {"attention.sliding_window", "sliding_window", Row::kOptionalSize, window_of},
-};
-constexpr Row kQwenMoeKeys[] = {
-    {"expert_count", "num_experts", Row::kSize,
-     [](const Config& c) { return number(c.moe.experts); }},
-    {"expert_used_count", "num_experts_per_tok", Row::kSize,
-     [](const Config& c) { return number(c.moe.experts_per_token); }},
-    {"expert_feed_forward_length", "moe_intermediate_size", Row::kSize,
-     [](const Config& c) { return number(c.moe.intermediate_size); }},
-    {"expert_shared_feed_forward_length", "shared_expert_intermediate_size", Row::kOptionalSize,
-     [](const Config& c) { return number(c.moe.shared_intermediate_size); }},
-};
-constexpr Row kGemma2Keys[] = {
-    {"attention.sliding_window", "sliding_window", Row::kOptionalSize, window_of},
-    {"attn_logit_softcapping", "attn_logit_softcapping", Row::kNumber,
-     [](const Config& c) { return c.attention_softcap; }},
-    {"final_logit_softcapping", "final_logit_softcapping", Row::kNumber,
-     [](const Config& c) { return c.logits_softcap; }},
-};
-constexpr Row kGemma3Keys[] = {
-    {"attention.sliding_window", "sliding_window", Row::kOptionalSize, window_of},
-    {"final_logit_softcapping", "final_logit_softcapping", Row::kOptionalNumber,
-     [](const Config& c) { return c.logits_softcap; }},
-};
-constexpr Row kGraniteKeys[] = {
-    {"attention.scale", "attention_multiplier", Row::kNumber,
-     [](const Config& c) { return c.attention_scale; }},
-    {"embedding_scale", "embedding_multiplier", Row::kNumber,
-     [](const Config& c) { return c.embedding_scale; }},
-    {"residual_scale", "residual_multiplier", Row::kNumber,
-     [](const Config& c) { return c.residual_scale; }},
-    {"logit_scale", "logits_scaling", Row::kNumber,
-     [](const Config& c) { return 1 / c.logits_scale; }},
-};
-constexpr Row kParallelKeys[] = {
-    {"use_parallel_residual", "use_parallel_residual", Row::kFlag,
-     [](const Config& c) { return c.residual == Residual::kParallel ? 1.0 : 0.0; }},
-};
-constexpr Row kMptKeys[] = {
-    {"attention.clamp_kqv", nullptr, Row::kOptionalNumber,
-     [](const Config& c) { return c.clip_qkv; }},
-    {"attention.max_alibi_bias", nullptr, Row::kNumber,
-     [](const Config& c) { return c.alibi.bias_max; }},
-};
+using namespace gguf_rows;
 
 constexpr GgufRename kNoHeadDim[] = {{"head_dim", nullptr}};
+constexpr GgufRename kOlmoNames[] = {{"layer_norm_eps", nullptr}};
 constexpr GgufRename kGpt2Names[] = {{"num_hidden_layers", "n_layer"},
                                      {"max_position_embeddings", "n_positions"},
                                      {"hidden_size", "n_embd"},
@@ -153,6 +60,12 @@ constexpr const char* kSmolLm3 =
     R"({"hidden_act": "silu", "no_rope_layer_interval": 4, "pad_token_id": null,
         "use_sliding_window": false})";
 constexpr const char* kOlmo2 = R"({"hidden_act": "silu", "attention_bias": false})";
+constexpr const char* kCohere = R"({"hidden_act": "silu", "attention_bias": false})";
+constexpr const char* kSeedOss =
+    R"({"hidden_act": "silu", "attention_out_bias": false, "mlp_bias": false})";
+constexpr const char* kErnie = R"({"hidden_act": "silu", "use_bias": false})";
+constexpr const char* kOlmoe =
+    R"({"hidden_act": "silu", "attention_bias": false, "norm_topk_prob": false})";
 // llama.cpp normalises the experts' weights in one of the two, and does not in the other.
 constexpr const char* kQwen2Moe =
     R"({"hidden_act": "silu", "use_sliding_window": false, "norm_topk_prob": false,
@@ -177,6 +90,9 @@ constexpr const char* kFalcon =
     R"({"activation": "gelu", "alibi": false, "bias": false, "parallel_attn": true})";
 constexpr const char* kMpt = R"({"no_bias": true, "norm_type": "low_precision_layernorm"})";
 constexpr const char* kPhi = R"({"hidden_act": "gelu_new", "qk_layernorm": false})";
+constexpr const char* kRwkv7 =
+    R"({"hidden_act": "sqrelu", "norm_first": true, "norm_bias": true, "attn": null,
+        "attn_mode": "chunk", "fuse_norm": false})";
 constexpr const char* kStarcoder2 = R"({"hidden_act": "gelu_pytorch_tanh", "use_bias": true})";
 
 bool has_experts(const GgufSource& source) {
@@ -361,6 +277,64 @@ constexpr GgufArchitecture kArchitectures[] = {
      nullptr, complete_stablelm},
     {"starcoder2", "starcoder2", "Starcoder2ForCausalLM", kStarcoder2, kAsIs, kSplit,
      kStarcoderNames, kWindowKeys},
+    {.name = "rwkv7",
+     .model_type = "rwkv7",
+     .model_class = "RWKV7ForCausalLM",
+     .constants = kRwkv7,
+     .keys = kRwkv7Keys,
+     .complete = complete_rwkv7,
+     .layers = GgufLayers::kRwkv7,
+     .output = GgufOutput::kOwn},
+    {.name = "command-r",
+     .model_type = "cohere",
+     .model_class = "CohereForCausalLM",
+     .constants = kCohere,
+     .keys = std::span(kCohere2Keys).first<1>(),
+     .complete = complete_cohere,
+     .output = GgufOutput::kTied},
+    {.name = "cohere2",
+     .model_type = "cohere2",
+     .model_class = "Cohere2ForCausalLM",
+     .constants = kCohere,
+     .keys = kCohere2Keys,
+     .complete = complete_cohere2,
+     .windows = true,
+     .output = GgufOutput::kTied},
+    {.name = "olmo",
+     .model_type = "olmo",
+     .model_class = "OlmoForCausalLM",
+     .constants = kCohere,
+     .qk_rows = kPermuted,
+     .renames = kOlmoNames,
+     .keys = kOlmoKeys},
+    {.name = "olmoe",
+     .model_type = "olmoe",
+     .model_class = "OlmoeForCausalLM",
+     .constants = kOlmoe,
+     .keys = std::span(kQwenMoeKeys).first<2>(),
+     .complete = complete_olmoe},
+    {.name = "granitemoe",
+     .model_type = "granitemoe",
+     .model_class = "GraniteMoeForCausalLM",
+     .constants = kCohere,
+     .qk_rows = kPermuted,
+     .keys = kGraniteMoeKeys},
+    {.name = "seed_oss",
+     .model_type = "seed_oss",
+     .model_class = "SeedOssForCausalLM",
+     .constants = kSeedOss,
+     .complete = complete_attention_bias},
+    {.name = "ernie4_5",
+     .model_type = "ernie4_5",
+     .model_class = "Ernie4_5ForCausalLM",
+     .constants = kErnie},
+    {.name = "exaone4",
+     .model_type = "exaone4",
+     .model_class = "Exaone4ForCausalLM",
+     .constants = kSilu,
+     .keys = kWindowKeys,
+     .complete = complete_exaone4,
+     .windows = true},
 };
 
 template <class Name>
@@ -405,7 +379,10 @@ const GgufArchitecture& gguf_architecture_of(const ModelConfig& config, const st
                .found = printable(config.model_type)});
 }
 
-std::span<const GgufKeyRow> gguf_usual_keys() { return kUsualKeys; }
+std::span<const GgufKeyRow> gguf_usual_keys(GgufLayers layers) {
+  if (layers == GgufLayers::kRwkv7) return kRecurrentKeys;
+  return kUsualKeys;
+}
 
 const char* gguf_field_name(const GgufArchitecture& architecture, const GgufKeyRow& row) {
   if (!row.hf) return nullptr;

@@ -36,6 +36,11 @@ class GgufSource {
 enum class QkRows { kAsIs, kInterleaved };
 // Whether files hold q, k and v in one tensor.
 enum class GgufQkv { kSplit, kFused };
+// What the layers are.
+enum class GgufLayers { kAttention, kRwkv7 };
+// Whether llama.cpp takes the embedding as the output projection: where a file has no other, always
+// or never.
+enum class GgufOutput { kAsFile, kTied, kOwn };
 
 // A key of the file and the field of config.json that stands for it.
 struct GgufKeyRow {
@@ -73,10 +78,13 @@ struct GgufArchitecture {
   void (*complete)(const GgufSource& source, Json& config) = nullptr;
   // Whether llama.cpp heeds sliding windows; where not, the key is for other readers.
   bool windows = false;
+  GgufLayers layers = GgufLayers::kAttention;
+  GgufOutput output = GgufOutput::kAsFile;
 };
 
 std::span<const GgufArchitecture> gguf_architectures();
-std::span<const GgufKeyRow> gguf_usual_keys();
+// The keys of all architectures with such layers.
+std::span<const GgufKeyRow> gguf_usual_keys(GgufLayers layers);
 
 // Throw naming `where` and the known ones.
 const GgufArchitecture& gguf_architecture_of(const GgufSource& source);

@@ -136,4 +136,51 @@ void complete_stablelm(const GgufSource& source, Json& config) {
   config["use_parallel_residual"] = !source.has_tensor("blk.0.ffn_norm.weight");
 }
 
+// llama.cpp knows Command R+ by its 64 layers; it is the one that normalises queries and keys.
+void complete_cohere(const GgufSource& source, Json& config) {
+  config["use_qk_norm"] = source.keys().size("block_count") >= 64;
+}
+
+void complete_cohere2(const GgufSource& source, Json& config) {
+  alternate_windows(source, 4, config);
+}
+
+// llama.cpp normalises all queries together and as many keys.
+void complete_olmoe(const GgufSource& source, Json& config) {
+  const GgufKeys& keys = source.keys();
+  if (config.at("num_key_value_heads") != config.at("num_attention_heads"))
+    keys.refuse("attention.head_count_kv", "is not supported for this architecture",
+                cat(keys.size("attention.head_count")));
+}
+
+// llama.cpp has windows in the model of 64 layers alone.
+void complete_exaone4(const GgufSource& source, Json& config) {
+  const GgufKeys& keys = source.keys();
+  if (keys.size("block_count") == 64) {
+    if (config.at("sliding_window").is_null()) config["sliding_window"] = 4096;
+    alternate_windows(source, 4, config);
+  } else if (config.at("sliding_window").is_null()) {
+    config["layer_types"] =
+        std::vector<std::string>(static_cast<size_t>(keys.size("block_count")), "full_attention");
+  } else {
+    keys.refuse("attention.sliding_window", "needs 64 layers in llama.cpp");
+  }
+}
+
+// llama.cpp normalises what a head gives with an epsilon of its own, whatever the other norms have;
+// the models' code takes theirs times the head's width.
+void complete_rwkv7(const GgufSource& source, Json& config) {
+  constexpr double kHeadEpsilon = 64e-5;
+  const GgufKeys& keys = source.keys();
+  const int64_t head = keys.size("wkv.head_size"), width = keys.size("embedding_length");
+  const double usual = kHeadEpsilon / static_cast<double>(head);
+  if (!(std::abs(keys.number("attention.layer_norm_epsilon") - usual) <= 1e-6 * usual))
+    keys.refuse("attention.layer_norm_epsilon", "does not fit wkv.head_size in llama.cpp",
+                cat(kHeadEpsilon, " / ", head));
+  config["num_heads"] = std::max<int64_t>(1, width / head);
+  config["hidden_ratio"] =
+      static_cast<double>(keys.size("feed_forward_length")) / static_cast<double>(width);
+  config["value_dim"] = std::vector<int64_t>(static_cast<size_t>(keys.size("block_count")), width);
+}
+
 }  // namespace gradus

@@ -19,5 +19,10 @@ void complete_phi3(const GgufSource& source, Json& config);
 void complete_falcon(const GgufSource& source, Json& config);
 void complete_mpt(const GgufSource& source, Json& config);
 void complete_stablelm(const GgufSource& source, Json& config);
+void complete_cohere(const GgufSource& source, Json& config);
+void complete_cohere2(const GgufSource& source, Json& config);
+void complete_olmoe(const GgufSource& source, Json& config);
+void complete_exaone4(const GgufSource& source, Json& config);
+void complete_rwkv7(const GgufSource& source, Json& config);
 
 }  // namespace gradus

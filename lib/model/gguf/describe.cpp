@@ -36,6 +36,7 @@ constexpr Neutral kNeutral[] = {
     {"attention.max_alibi_bias", 0},
     {"attention.output_scale", 1},
     {"attention.temperature_length", 0},
+    {"token_shift_count", 2},
     {"rope.scaling.attn_factor", 1},
     {"rope.scaling.yarn_log_multiplier", 0},
     {"rope.scaling.yarn_ext_factor", 1},
@@ -115,7 +116,7 @@ void read_row(const GgufSource& source, const GgufKeyRow& row, const char* field
 // What the usual keys mean where a file lacks them.
 void read_usual_keys(const GgufSource& source, const GgufArchitecture& architecture, Json& config) {
   const GgufKeys& keys = source.keys();
-  for (const GgufKeyRow& row : gguf_usual_keys()) {
+  for (const GgufKeyRow& row : gguf_usual_keys(architecture.layers)) {
     const char* field = gguf_field_name(architecture, row);
     if (!field) continue;
     const std::string_view key = row.gguf;
@@ -164,6 +165,18 @@ int64_t vocabulary_rows(const GgufSource& source) {
   return embedding->shape.size() == 2 ? embedding->shape[0] : 0;
 }
 
+void read_rope_scaling(const GgufSource& source, Json& config) {
+  const GgufKeys& keys = source.keys();
+  const int64_t heads = keys.size("attention.head_count");
+  const int64_t width =
+      keys.size("rope.dimension_count",
+                keys.size("attention.key_length",
+                          std::max<int64_t>(1, keys.size("embedding_length") / heads)));
+  Json scaling = gguf_rope_scaling(source, width);
+  const bool rotates = config.contains("rope_theta");
+  if (rotates || !scaling.is_null()) config["rope_scaling"] = std::move(scaling);
+}
+
 Json document_of(const GgufSource& source, const GgufArchitecture& architecture) {
   Json config = {{"architectures", {architecture.model_class}},
                  {"model_type", architecture.model_type},
@@ -174,15 +187,7 @@ Json document_of(const GgufSource& source, const GgufArchitecture& architecture)
   config["use_cache"] = true;
   read_own_keys(source, architecture, config);
   if (architecture.complete) architecture.complete(source, config);
-  const GgufKeys& keys = source.keys();
-  const int64_t heads = keys.size("attention.head_count");
-  const int64_t width =
-      keys.size("rope.dimension_count",
-                keys.size("attention.key_length",
-                          std::max<int64_t>(1, keys.size("embedding_length") / heads)));
-  Json scaling = gguf_rope_scaling(source, width);
-  const bool rotates = config.contains("rope_theta");
-  if (rotates || !scaling.is_null()) config["rope_scaling"] = std::move(scaling);
+  if (architecture.layers == GgufLayers::kAttention) read_rope_scaling(source, config);
   return config;
 }
 
@@ -238,7 +243,7 @@ GgufMetadata gguf_architecture_keys(const ModelConfig& config,
     else
       keys.emplace_back(prefix + row.gguf, static_cast<float>(value));
   };
-  for (const GgufKeyRow& row : gguf_usual_keys()) add(row);
+  for (const GgufKeyRow& row : gguf_usual_keys(architecture.layers)) add(row);
   for (const GgufKeyRow& row : architecture.keys) add(row);
   for (auto& [key, value] : gguf_rope_keys(config)) keys.emplace_back(prefix + key, value);
   return keys;
@@ -250,9 +255,15 @@ void check_gguf_can_say(const ModelConfig& config, const GgufArchitecture& archi
   const auto refuse = [&](const std::string& what) {
     throw Error({.what = "llama.cpp's " + name + " has no such " + what, .where = where});
   };
+  if (config.tie_word_embeddings && architecture.output == GgufOutput::kOwn)
+    refuse("tied output projection");
+  if (!config.tie_word_embeddings && architecture.output == GgufOutput::kTied)
+    refuse("output projection of its own");
+  if (architecture.layers == GgufLayers::kRwkv7 && config.names.embedding_norm.empty())
+    refuse("missing norm of the embeddings");
   const auto tensors = gguf_rope_tensors(config);
   const bool llama3 = !tensors.empty() && tensors[0].name == "rope_freqs.weight";
-  if (llama3 && name != "llama") refuse("rotary scaling: llama3");
+  if (llama3 && name != "llama" && name != "exaone4") refuse("rotary scaling: llama3");
   GgufImage image;
   image.metadata["general.architecture"] = name;
   for (const auto& [key, value] : gguf_architecture_keys(config, architecture))

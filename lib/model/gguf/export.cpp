@@ -65,6 +65,13 @@ std::vector<GgufTensorJob> plan(const SafetensorsFolder& files, const ModelConfi
   return jobs;
 }
 
+// Those that nobody writes any more: the others have places as they are.
+std::vector<StackedNames> old_stacks(const TensorNames& names) {
+  std::vector<StackedNames> old = names.stacked;
+  std::erase_if(old, [](const StackedNames& stacked) { return stacked.written; });
+  return old;
+}
+
 void warn_of_windows(const ModelConfig& config, const GgufArchitecture& architecture,
                      const std::string& where) {
   const auto window = std::max_element(config.layer_window.begin(), config.layer_window.end());
@@ -89,7 +96,7 @@ GgufMetadata general_keys(const ModelConfig& config, const GgufArchitecture& arc
 void add_vocabulary(GgufVocabulary vocabulary, GgufMetadata& keys) {
   const std::string prefix = "tokenizer.ggml.";
   keys.emplace_back(prefix + "model", vocabulary.model);
-  keys.emplace_back(prefix + "pre", vocabulary.pre);
+  if (!vocabulary.pre.empty()) keys.emplace_back(prefix + "pre", vocabulary.pre);
   keys.emplace_back(prefix + "tokens", std::move(vocabulary.tokens));
   if (!vocabulary.scores.empty()) keys.emplace_back(prefix + "scores", vocabulary.scores);
   keys.emplace_back(prefix + "token_type", std::move(vocabulary.types));
@@ -128,7 +135,8 @@ void export_gguf(const fs::path& folder, const fs::path& file, const GgufExportO
   const GgufArchitecture& architecture = gguf_architecture_of(config, where);
   check_gguf_can_say(config, architecture, where);
   warn_of_windows(config, architecture, where);
-  const SafetensorsFolder files(folder);
+  SafetensorsFolder files(folder);
+  split_stacked(files, old_stacks(config.names));
   const std::vector<GgufPlace> places = gguf_places(config, architecture, nullptr);
   const std::vector<GgufTensorJob> jobs = plan(files, config, places, type);
 

@@ -4,8 +4,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/gguf/convert.h"
 #include "model/gguf/describe.h"
+#include "text/tokenizer/gguf_rwkv.h"
 #include "text/tokenizer/gguf_vocab.h"
 
 namespace gradus {
@@ -57,9 +59,37 @@ Json tokenizer_config(const GgufFile& file, const GgufModel& model) {
   return config;
 }
 
+// RWKV's vocabulary has a file of its own, and a file of the folder says how id 0 is written.
+void write_rwkv_tokenizer(const GgufFile& file, const fs::path& folder, Json config) {
+  const std::string where = file.path().string();
+  const RwkvVocabulary vocabulary = rwkv_vocabulary_from_gguf(file.metadata(), where);
+  config["tokenizer_class"] = "RwkvTokenizer";
+  config["added_tokens_decoder"] = vocabulary.added;
+  const Json& first = tokens_of(file.metadata(), where).front();
+  for (const char* name : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+    if (config.contains(name) && config.at(name) == first) config[name] = vocabulary.end_of_text;
+  }
+  write_file_atomic(folder / "rwkv_vocab_v20230424.txt", vocabulary.lines);
+  write_json(folder / "tokenizer_config.json", config);
+}
+
+void write_tokenizer(const GgufFile& file, const GgufModel& model, const fs::path& folder) {
+  const std::string where = file.path().string();
+  const Json config = tokenizer_config(file, model);
+  if (json_get<std::string>(file.metadata(), "tokenizer.ggml.model", "", where) == "rwkv")
+    return write_rwkv_tokenizer(file, folder, config);
+  write_json(folder / "tokenizer.json", tokenizer_json_from_gguf(file.metadata(), where));
+  write_json(folder / "tokenizer_config.json", config);
+}
+
 void write_chat_template(const GgufFile& file, const fs::path& folder) {
   const auto source =
       json_get<std::string>(file.metadata(), "tokenizer.chat_template", "", file.path().string());
+  if (source == "rwkv-world") {  // what llama.cpp's older converters wrote
+    log_warning("gguf", file.path().string() +
+                            ": names a chat template of llama.cpp's, rwkv-world, and has none");
+    return;
+  }
   if (!source.empty()) write_file_atomic(folder / "chat_template.jinja", source);
 }
 
@@ -82,8 +112,7 @@ void import_gguf(const fs::path& gguf, const fs::path& folder, const std::string
   model.document["torch_dtype"] = format.name;
   write_json(folder / "config.json", model.document);
   write_json(folder / "generation_config.json", generation_config(file, model));
-  write_json(folder / "tokenizer.json", tokenizer_json_from_gguf(file.metadata(), where));
-  write_json(folder / "tokenizer_config.json", tokenizer_config(file, model));
+  write_tokenizer(file, model, folder);
   write_chat_template(file, folder);
   stream_safetensors_folder(folder, tensors_from_gguf(tensors, format, where));
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/gguf/places_rwkv.h"
 
 namespace gradus {
 namespace {
@@ -29,7 +30,13 @@ class Builder {
     if (c_.positions == Positions::kLearned)
       plain("position_embd.weight", n.positions + ".weight",
             {c_.max_position_embeddings, c_.hidden_size});
-    for (int64_t i = 0; i < c_.num_hidden_layers; ++i) layer(i);
+    norm("token_embd_norm", n.embedding_norm, c_.hidden_size);
+    for (int64_t i = 0; i < c_.num_hidden_layers; ++i) {
+      if (architecture_.layers == GgufLayers::kRwkv7)
+        add_rwkv7_places(c_, i, places_);
+      else
+        layer(i);
+    }
     gguf_prefix_ = hf_prefix_ = "";
     norm("output_norm", n.final_norm, c_.hidden_size);
     if (!c_.tie_word_embeddings)
@@ -51,7 +58,10 @@ class Builder {
     // Falcon's two parallel norms: the file's usual one is that of the MLP.
     const bool two =
         c_.residual == Residual::kParallel && c_.model_type == "falcon" && !n.mlp_norm.empty();
-    const Norms norms = two ? Norms{"attn_norm_2", "attn_norm"} : Norms{};
+    const bool behind = c_.model_type == "seed_oss";  // by name only
+    const Norms norms = two      ? Norms{"attn_norm_2", "attn_norm"}
+                        : behind ? Norms{"attn_norm", "post_attention_norm"}
+                                 : Norms{};
     norm(norms.attention, n.attention_norm, D);
     qkv();
     linear("attn_output", n.o, D, c_.num_attention_heads * c_.head_dim, c_.o_bias);
@@ -80,7 +90,7 @@ class Builder {
   }
 
   void norm(const std::string& gguf, const std::string& hf, int64_t size) {
-    if (hf.empty()) return;
+    if (hf.empty() || c_.norm == NormKind::kPlainLayer) return;
     GgufPlace& weight = vector(gguf + ".weight", hf + ".weight", size);
     if (c_.norm == NormKind::kRmsPlusOne) weight.shift = 1;
     if (c_.norm_bias) vector(gguf + ".bias", hf + ".bias", size);
@@ -169,6 +179,10 @@ class Builder {
     }
     GgufPlace& place = add(gguf + ".weight", {heads, Dh}, Dh);
     if (!holds(place)) return;
+    if (!hf.ends_with('.')) {
+      place.slices = {{.hf = hf_prefix_ + hf + ".weight", .hf_shape = {heads, Dh}, .rows = heads}};
+      return;
+    }
     for (int64_t head = 0; head < heads; ++head)
       place.slices.push_back(
           {.hf = cat(hf_prefix_, hf, head, ".weight"), .hf_shape = {Dh}, .begin = head, .rows = 1});
@@ -198,10 +212,27 @@ class Builder {
     return !image_ || (tensor && tensor->shape == place.shape);
   }
 
+  // Of experts that files hold in one tensor, part `part` of `of`.
+  void slices_of_stack(GgufPlace& place, const StackedNames& stacked, int64_t part, int64_t of) {
+    const int64_t E = place.shape[0], N = place.shape[1], K = place.shape[2];
+    for (int64_t e = 0; e < E; ++e)
+      place.slices.push_back({.hf = hf_prefix_ + stacked.whole.substr(1),
+                              .hf_shape = {E, of * N, K},
+                              .begin = e * N,
+                              .rows = N,
+                              .order = {.head = N, .first = of * e + part}});
+  }
+
   void stack(const std::string& gguf, const std::string& leaf, int64_t N, int64_t K) {
     const int64_t E = c_.moe.experts;
     GgufPlace& place = add(gguf + ".weight", {E, N, K}, K);
     if (!holds(place)) return;
+    const auto& stacked = c_.names.stacked;
+    if (!stacked.empty()) {
+      const bool down = gguf == "ffn_down_exps";
+      return slices_of_stack(place, stacked[down ? 1 : 0], gguf == "ffn_up_exps" ? 1 : 0,
+                             down ? 1 : 2);
+    }
     for (int64_t e = 0; e < E; ++e)
       place.slices.push_back({.hf = cat(hf_prefix_, c_.names.experts, e, ".", leaf, ".weight"),
                               .hf_shape = {N, K},
@@ -214,8 +245,8 @@ class Builder {
     const int64_t S = c_.moe.shared_intermediate_size;
     const TensorNames& n = c_.names;
     plain("ffn_gate_inp.weight", n.router + ".weight", {c_.moe.experts, D});
-    stack("ffn_gate_exps", n.expert_gate_up[0], F, D);
-    stack("ffn_up_exps", n.expert_gate_up[1], F, D);
+    stack("ffn_gate_exps", n.expert_gate_up.front(), F, D);
+    stack("ffn_up_exps", n.expert_gate_up.back(), F, D);
     stack("ffn_down_exps", n.expert_down, D, F);
     if (S == 0) return;
     GgufPlace& gate = add("ffn_gate_inp_shexp.weight", {D}, D);
@@ -256,11 +287,12 @@ class Placer {
   void place(const GgufPlace& place) {
     const auto found = left_.find(place.gguf);
     if (found == left_.end()) {
-      problems_.push_back("'" + place.gguf + "' is missing");
+      if (!place.unused) problems_.push_back("'" + place.gguf + "' is missing");
       return;
     }
     const GgufTensor* tensor = found->second;
     left_.erase(found);
+    if (place.unused) return;
     if (tensor->shape != place.shape) {
       problems_.push_back("'" + place.gguf + "' has shape " + shape_text(tensor->shape) +
                           " instead of " + shape_text(place.shape));

@@ -34,6 +34,7 @@ struct GgufPlace {
   std::vector<GgufSlice> slices = {};  // one after the other, all rows
   bool transposed = false;             // the checkpoint holds the matrix as [K, N]
   float shift = 0;                     // the file's values less the checkpoint's
+  bool unused = false;  // llama.cpp wants it, filled with anything: no part of models
 };
 
 // All tensors of a model but those that scale its rotary embedding, in the order of llama.cpp's

@@ -2,7 +2,7 @@
 // From the vocabulary in a GGUF file's metadata to a tokenizer.json document.
 // Source: llama.cpp's src/llama-vocab.cpp for the splits that tokenizer.ggml.pre names, and
 // transformers' integrations/gguf for how SentencePiece merges are recovered.
-// Non-goal: the model "rwkv", whose vocabulary no tokenizer.json can hold; refused by name.
+// Non-goal: the model "rwkv", whose vocabulary no tokenizer.json can hold; see gguf_rwkv.h.
 #pragma once
 
 #include <string>

@@ -12,7 +12,9 @@
 #include "text/chat_template.h"
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/gguf_pre_type.h"
+#include "text/tokenizer/gguf_rwkv.h"
 #include "text/tokenizer/gguf_vocab.h"
+#include "text/tokenizer/rwkv_vocab.h"
 #include "text/tokenizer/sentencepiece_check.h"
 #include "text/tokenizer/tiktoken.h"
 
@@ -397,6 +399,19 @@ GgufVocabulary vocabulary_of_pieces(Source source, const SentencePieceModel& mod
   return out;
 }
 
+// A folder with RWKV's vocabulary.
+GgufVocabulary vocabulary_of_rwkv(Source source, const fs::path& file, int64_t vocab_size) {
+  source.where = file.string();
+  GgufVocabulary out;
+  fill_rwkv_tokens(file, source.config, vocab_size, out);
+  for (size_t id = 0; id < out.tokens.size(); ++id) {
+    if (out.types[id] == kControlPiece || out.types[id] == kUserDefinedPiece)
+      source.ids.emplace(out.tokens[id], static_cast<int64_t>(id));
+  }
+  fill_special(source, out);
+  return out;
+}
+
 GgufVocabulary vocabulary_of_json(Source& source, const SentencePieceModel* pieces,
                                   int64_t vocab_size) {
   const Json& model = json_member(source.tokenizer, "model", source.where);
@@ -430,7 +445,8 @@ std::optional<SentencePieceModel> read_pieces(const fs::path& file) {
 GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
   const fs::path file = folder / "tokenizer.json", model_file = folder / "tokenizer.model";
   const auto pieces = read_pieces(model_file);
-  if (!fs::exists(file) && !pieces)
+  const auto rwkv = find_rwkv_vocabulary(folder);
+  if (!fs::exists(file) && !pieces && !rwkv)
     throw Error({.what = "holds no tokenizer.json, from which a GGUF vocabulary is made",
                  .where = folder.string(),
                  .hint = "transformers' AutoTokenizer.from_pretrained(…).save_pretrained(…) "
@@ -445,6 +461,8 @@ GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
   if (fs::exists(file)) {
     source.tokenizer = read_json(file);
     out = vocabulary_of_json(source, pieces ? &*pieces : nullptr, vocab_size);
+  } else if (!pieces) {
+    out = vocabulary_of_rwkv(source, *rwkv, vocab_size);
   } else {
     source.where = model_file.string();
     out = vocabulary_of_pieces(source, *pieces, vocab_size);

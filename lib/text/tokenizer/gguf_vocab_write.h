@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a model folder's tokenizer to the vocabulary of a GGUF file, as llama.cpp's converter writes
 // it; the other way round is gguf_vocab.h.
-// Goals: byte-level BPE ("gpt2") and SentencePiece BPE ("llama"), exactly or not at all. Non-goals:
-// Unigram, WordPiece and WordLevel, which are refused by name.
+// Goals: byte-level BPE ("gpt2"), SentencePiece BPE ("llama") and RWKV's vocabularies ("rwkv"),
+// exactly or not at all. Non-goals: Unigram, WordPiece and WordLevel, which are refused by name.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 namespace gradus {
 
 struct GgufVocabulary {
-  std::string model, pre;           // "gpt2" or "llama"; "llama-bpe", …
+  std::string model, pre;           // "gpt2", "llama" or "rwkv"; "llama-bpe", …
   std::vector<std::string> tokens;  // by id; ids without a token are "[PAD7]"
   std::vector<float> scores;        // "llama" only
   std::vector<int32_t> types;
@@ -26,9 +26,9 @@ struct GgufVocabulary {
 };
 
 // Reads tokenizer.json, and the scores of a SentencePiece tokenizer.model of the same tokens beside
-// it, or such a file alone; tokenizer_config.json, generation_config.json, config.json and
-// chat_template.jinja of `folder`. `vocab_size` is the model's. Throws gradus::Error naming file
-// and key for whatever the GGUF form cannot say.
+// it, or such a file alone, or RWKV's vocabulary; tokenizer_config.json, generation_config.json,
+// config.json and chat_template.jinja of `folder`. `vocab_size` is the model's. Throws
+// gradus::Error naming file and key for whatever the GGUF form cannot say.
 GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size);
 
 }  // namespace gradus

@@ -33,15 +33,13 @@ std::vector<std::vector<TokenId>> Tokenizer::encode_batch(const std::vector<std:
 
 namespace {
 
-// The file of the folder whose name has this beginning and end, the first by name.
-std::optional<fs::path> find_file(const fs::path& folder, std::string_view begin,
-                                  std::string_view end) {
+// The file of the folder whose name has this end, the first by name.
+std::optional<fs::path> find_file(const fs::path& folder, std::string_view end) {
   std::optional<fs::path> found;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(begin) && name.ends_with(end) && (!found || entry.path() < *found))
-      found = entry.path();
+    if (name.ends_with(end) && (!found || entry.path() < *found)) found = entry.path();
   }
   return found;
 }
@@ -74,9 +72,9 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& model_folder) {
   for (const char* name : {"tokenizer.model", "tiktoken.model"}) {
     if (fs::exists(model_folder / name)) return load_model_file(model_folder / name);
   }
-  if (const auto file = find_file(model_folder, "", ".tiktoken"))
+  if (const auto file = find_file(model_folder, ".tiktoken"))
     return tokenizer_from_tiktoken(MappedFile(*file).text(), *file);
-  if (const auto file = find_file(model_folder, "rwkv_vocab_", ".txt"))
+  if (const auto file = find_rwkv_vocabulary(model_folder))
     return tokenizer_from_rwkv(read_file(*file), tokenizer_config(model_folder), file->string());
   if (has_vocabulary_files(model_folder))
     return tokenizer_from_json(tokenizer_json_from_vocabulary(model_folder), model_folder.string());

@@ -14,49 +14,12 @@ namespace {
 
 constexpr size_t kMaxTokenBytes = 1 << 12;
 constexpr int64_t kMaxId = 1 << 20;
-constexpr const char* kEndOfText = "<|endoftext|>";  // unless the folder writes id 0 otherwise
 constexpr const char* kAddedKey = "added_tokens_decoder";
 
 int hex_value(std::string_view digits) {
   int value = -1;
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
   return parsed.ptr == digits.data() + digits.size() && !digits.empty() ? value : -1;
-}
-
-// The bytes of a Python literal: 'text', "text", b'bytes', with its escapes.
-std::optional<std::string> read_literal(std::string_view literal) {
-  const bool bytes = literal.starts_with('b');
-  if (bytes) literal.remove_prefix(1);
-  if (literal.size() < 2 || literal.front() != literal.back() ||
-      (literal.front() != '\'' && literal.front() != '"'))
-    return std::nullopt;
-  literal = literal.substr(1, literal.size() - 2);
-  std::string out;
-  for (size_t at = 0; at < literal.size(); ++at) {
-    if (literal[at] != '\\') {
-      out += literal[at];
-      continue;
-    }
-    if (++at == literal.size()) return std::nullopt;
-    constexpr std::string_view kNames = "ntrabfv0\\'\"", kValues("\n\t\r\a\b\f\v\0\\'\"", 11);
-    if (const size_t name = kNames.find(literal[at]); name != std::string_view::npos) {
-      out += kValues[name];
-      continue;
-    }
-    const size_t digits = literal[at] == 'x'   ? 2
-                          : literal[at] == 'u' ? 4
-                          : literal[at] == 'U' ? 8
-                                               : 0;
-    const int value = at + digits < literal.size() ? hex_value(literal.substr(at + 1, digits)) : -1;
-    if (digits == 0 || value < 0 || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
-      return std::nullopt;
-    if (bytes && digits == 2)
-      out += static_cast<char>(value);
-    else
-      append_utf8(out, static_cast<char32_t>(value));
-    at += digits;
-  }
-  return out;
 }
 
 // "added_tokens_decoder": {"0": {"content": "<|rwkv_tokenizer_end_of_text|>", …}, …}.
@@ -138,7 +101,7 @@ class RwkvTokenizer : public Tokenizer {
   std::optional<TokenId> token_to_id(std::string_view token) const override;
   std::string id_to_token(TokenId id) const override {
     if (const auto added = added_.find(id); added != added_.end()) return added->second.content;
-    if (id == 0) return kEndOfText;
+    if (id == 0) return kRwkvEndOfText;
     if (has_token(id)) return utf8_lossy(tokens_[static_cast<size_t>(id)]);
     throw Error({.what = cat("no token has id ", id), .expected = cat("0 to ", vocab_size() - 1)});
   }
@@ -170,7 +133,8 @@ std::optional<TokenId> RwkvTokenizer::token_to_id(std::string_view token) const 
     return all ? std::optional<TokenId>(hit->id) : std::nullopt;
   };
   if (const auto added = whole(added_finder_)) return added;
-  return token == kEndOfText && !added_.contains(0) ? std::optional<TokenId>(0) : whole(finder_);
+  return token == kRwkvEndOfText && !added_.contains(0) ? std::optional<TokenId>(0)
+                                                        : whole(finder_);
 }
 
 void RwkvTokenizer::add_line(std::string_view row, const std::string& where) {
@@ -182,7 +146,7 @@ void RwkvTokenizer::add_line(std::string_view row, const std::string& where) {
   if (first < last && last != std::string_view::npos) {
     std::from_chars(row.data(), row.data() + first, id);
     std::from_chars(row.data() + last + 1, row.data() + row.size(), bytes);
-    token = read_literal(row.substr(first + 1, last - first - 1));
+    token = read_python_literal(row.substr(first + 1, last - first - 1));
   }
   if (!token || id < 1 || id > kMaxId || token->size() != bytes || bytes > kMaxTokenBytes)
     throw Error({.what = "line is not an id, a Python string and its number of bytes",
@@ -236,6 +200,72 @@ Encoding RwkvTokenizer::encode_guarded(std::string_view text,
 }
 
 }  // namespace
+
+std::optional<fs::path> find_rwkv_vocabulary(const fs::path& folder) {
+  std::optional<fs::path> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("rwkv_vocab_") && name.ends_with(".txt") &&
+        (!found || entry.path() < *found))
+      found = entry.path();
+  }
+  return found;
+}
+
+std::optional<std::string> read_python_literal(std::string_view literal) {
+  const bool bytes = literal.starts_with('b');
+  if (bytes) literal.remove_prefix(1);
+  if (literal.size() < 2 || literal.front() != literal.back() ||
+      (literal.front() != '\'' && literal.front() != '"'))
+    return std::nullopt;
+  literal = literal.substr(1, literal.size() - 2);
+  std::string out;
+  for (size_t at = 0; at < literal.size(); ++at) {
+    if (literal[at] != '\\') {
+      out += literal[at];
+      continue;
+    }
+    if (++at == literal.size()) return std::nullopt;
+    constexpr std::string_view kNames = "ntrabfv0\\'\"", kValues("\n\t\r\a\b\f\v\0\\'\"", 11);
+    if (const size_t name = kNames.find(literal[at]); name != std::string_view::npos) {
+      out += kValues[name];
+      continue;
+    }
+    const size_t digits = literal[at] == 'x'   ? 2
+                          : literal[at] == 'u' ? 4
+                          : literal[at] == 'U' ? 8
+                                               : 0;
+    const int value = at + digits < literal.size() ? hex_value(literal.substr(at + 1, digits)) : -1;
+    if (digits == 0 || value < 0 || value > 0x10FFFF || (value >= 0xD800 && value < 0xE000))
+      return std::nullopt;
+    if (bytes && digits == 2)
+      out += static_cast<char>(value);
+    else
+      append_utf8(out, static_cast<char32_t>(value));
+    at += digits;
+  }
+  return out;
+}
+
+std::string python_literal(std::string_view bytes) {
+  const bool single = bytes.find('\'') == bytes.npos || bytes.find('"') != bytes.npos;
+  const char quote = single ? '\'' : '"';
+  std::string out = std::string("b") + quote;
+  for (const char byte : bytes) {
+    constexpr std::string_view kHex = "0123456789abcdef", kNames = "\t\n\r", kLetters = "tnr";
+    const auto value = static_cast<unsigned char>(byte);
+    if (const size_t name = kNames.find(byte); name != kNames.npos)
+      out += {'\\', kLetters[name]};
+    else if (byte == '\\' || byte == quote)
+      out += {'\\', byte};
+    else if (value < 0x20 || value >= 0x7f)
+      out += {'\\', 'x', kHex[value >> 4], kHex[value & 15]};
+    else
+      out += byte;
+  }
+  return out + quote;
+}
 
 std::unique_ptr<Tokenizer> tokenizer_from_rwkv(std::string_view vocabulary, const Json& config,
                                                const std::string& where) {

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "text/tokenizer.h"
 
@@ -19,5 +21,16 @@ namespace gradus {
 // read. Throws gradus::Error naming `where` and the line, or the key.
 std::unique_ptr<Tokenizer> tokenizer_from_rwkv(std::string_view vocabulary, const Json& config,
                                                const std::string& where);
+
+// The folder's rwkv_vocab_*.txt, the first by name.
+std::optional<fs::path> find_rwkv_vocabulary(const fs::path& folder);
+
+// How id 0 is written where nobody says.
+inline constexpr const char* kRwkvEndOfText = "<|endoftext|>";
+
+// The bytes of a Python literal: 'text', "text" or b'bytes' with their escapes; nothing if it is
+// malformed. And a literal b'…' of bytes, as Python's repr() writes it.
+std::optional<std::string> read_python_literal(std::string_view literal);
+std::string python_literal(std::string_view bytes);
 
 }  // namespace gradus

@@ -146,6 +146,11 @@ TEST_CASE("gguf: a file's type gives each tensor its own") {
   CHECK(type("Q8_0", "blk.4.attn_q.weight", {48, 48}) == "F16");
   CHECK(type("Q4_K_M", "blk.20.attn_v.weight", {1024, 8192}, {.layers = 80, .grouped_70b = true}) ==
         "Q5_K");
+  CHECK(type("Q4_K_M", "blk.1.time_mix_key.weight", {1024, 1024}) == "Q4_K");
+  CHECK(type("Q4_K_M", "blk.1.time_mix_a1.weight", {256, 1024}) == "F16");
+  CHECK(type("BF16", "blk.1.time_mix_g2.weight", {1024, 256}) == "BF16");
+  CHECK(type("BF16", "blk.1.time_mix_w2.weight", {1024, 256}) == "F32");
+  CHECK(type("Q8_0", "blk.1.time_mix_lerp_fused.weight", {6, 1, 1, 1024}) == "F32");
   CHECK_THROWS_WITH(gguf_file_type("Q4_K"), Contains("Q4_K_M"));
 }
 
