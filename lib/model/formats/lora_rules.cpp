@@ -33,7 +33,7 @@ bool is_all_linear(std::string pattern) {
 // The number at the end of "…layers.12." within `module`, or -1.
 int64_t layer_number(const Regex& regex, const std::string& module) {
   const auto match = regex.find(module, 0);
-  if (!match) return -1;
+  if (!match || match->first == match->second) return -1;  // a strange pattern matches nothing
   size_t begin = match->second - 1;
   while (begin > match->first && std::isdigit(static_cast<unsigned char>(module[begin - 1])))
     --begin;
@@ -61,7 +61,7 @@ LoraRules::LoraRules(const LoraConfig& config, const std::string& where) : confi
   for (const std::string& name : config.modules_to_save)
     saved_.emplace_back("\\A(?:^|.*\\.)" + name + "(?:\\z|\\..*)", place("modules_to_save"));
   for (const std::string& name : config.layers_pattern)
-    layers_.emplace_back("\\A(?:^|.*?\\.)" + name + "\\.\\d+\\.", place("layers_pattern"));
+    layers_.emplace_back("\\A(?:^|.*?\\.)(?:" + name + ")\\.\\d+\\.", place("layers_pattern"));
   if (config.layers_pattern.empty())
     layers_.emplace_back("\\A.*?\\.[^.]*\\.\\d+\\.", place("layers_to_transform"));
   const auto ending = [&](const std::string& pattern, const char* key) {

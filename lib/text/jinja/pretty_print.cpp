@@ -176,7 +176,8 @@ class PrettyPrinter {
       const Int room = i + 1 == words.size() ? width - reserved : width;
       const bool fits = width_of(literal(candidate)) <= room;
       if (!fits && !current.bytes.empty()) out.push_back(literal(current));
-      current = fits ? std::move(candidate) : words[i];
+      if (!fits) candidate = words[i];
+      current = std::move(candidate);
     }
     if (!current.bytes.empty()) out.push_back(literal(current));
   }

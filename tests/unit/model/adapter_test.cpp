@@ -237,6 +237,20 @@ TEST_CASE("a written adapter reads back with every option") {
   CHECK(attach_error(folder.path()) == "");
 }
 
+TEST_CASE("a pattern of layers may hold alternatives, or nothing that names a layer") {
+  const auto targets = [](const std::string& pattern, const std::string& module) {
+    const LoraRules rules({.target_modules = {"q_proj"},
+                           .layers_to_transform = {2},
+                           .layers_pattern = {pattern}},
+                          "test");
+    return rules.is_target(module, ModuleKind::kLinear);
+  };
+  CHECK(targets("blocks|layers", "model.layers.2.self_attn.q_proj"));
+  CHECK_FALSE(targets("blocks|layers", "model.layers.1.self_attn.q_proj"));
+  for (const char* pattern : {"|ayers", ")|("})
+    CHECK_FALSE(targets(pattern, "model.layers.2.self_attn.q_proj"));
+}
+
 TEST_CASE("a new adapter changes nothing, and names that match nothing are refused") {
   Transformer model = tiny_model();
   const at::Tensor before = model.layers()[1].down.weight.clone();
