@@ -60,8 +60,10 @@ Json text_rows() {
       {"`tekken.json`", "Mistral", "", "transformers"},
       {"`vocab.json` and `merges.txt`, `vocab.txt`", "classes that need no renumbering", "",
        "transformers"},
-      {"`rwkv_vocab_*.txt`", "RWKV World", "", "the longest match, in plain Python"},
-      {"GGUF vocabulary", "gpt2, llama, bert, t5", "gpt2, llama", "gguf, llama.cpp, transformers"},
+      {"`rwkv_vocab_*.txt`", "RWKV World", "`model import`, from GGUF",
+       "the longest match, in plain Python"},
+      {"GGUF vocabulary", "gpt2, llama, bert, t5, rwkv", "gpt2, llama, rwkv",
+       "gguf, llama.cpp, transformers"},
       {"chat template (`chat_template.jinja`, `tokenizer_config.json`)",
        "Jinja as transformers runs it, `{% generation %}` included", "", "jinja2, transformers"},
   });
