@@ -69,7 +69,7 @@ class Reader {
  public:
   Reader(const fs::path& folder, const TensorNames& names)
       : folder_(folder), files_(folder), names_(names) {
-    split_stacked(files_, names_.stacked);
+    name_stacked_parts(files_, names_.stacked);
   }
 
   bool contains(const std::string& name) const { return files_.contains(in_files(name)); }

@@ -5,7 +5,7 @@
 
 namespace gradus {
 
-void split_stacked(SafetensorsFolder& files, const std::vector<StackedNames>& names) {
+void name_stacked_parts(SafetensorsFolder& files, const std::vector<StackedNames>& names) {
   if (names.empty()) return;
   for (const std::string& name : files.names()) {
     for (const StackedNames& stacked : names) {

@@ -10,7 +10,7 @@
 namespace gradus {
 
 // Gives the parts of stacked tensors their own names.
-void split_stacked(SafetensorsFolder& files, const std::vector<StackedNames>& names);
+void name_stacked_parts(SafetensorsFolder& files, const std::vector<StackedNames>& names);
 
 // The name under which the files have a tensor; `name` itself when they do not have it.
 std::string stored_name(const SafetensorsFolder& files, const TensorNames& names,

@@ -136,7 +136,7 @@ void export_gguf(const fs::path& folder, const fs::path& file, const GgufExportO
   check_gguf_can_say(config, architecture, where);
   warn_of_windows(config, architecture, where);
   SafetensorsFolder files(folder);
-  split_stacked(files, old_stacks(config.names));
+  name_stacked_parts(files, old_stacks(config.names));
   const std::vector<GgufPlace> places = gguf_places(config, architecture, nullptr);
   const std::vector<GgufTensorJob> jobs = plan(files, config, places, type);
 
