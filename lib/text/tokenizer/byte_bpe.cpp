@@ -262,9 +262,8 @@ uint32_t ByteBpe::child_of(uint32_t node, char32_t symbol) const {
 TokenId ByteBpe::longest(std::string_view text) const { return Walk(*this, text).run(); }
 
 bool ByteBpe::lacks_a_byte_of(std::string_view piece) const {
-  return std::any_of(piece.begin(), piece.end(), [this](char byte) {
-    return byte_ids_[static_cast<unsigned char>(byte)] < 0;
-  });
+  return std::any_of(piece.begin(), piece.end(),
+                     [this](char byte) { return byte_ids_[static_cast<unsigned char>(byte)] < 0; });
 }
 
 bool ByteBpe::encode(std::string_view piece, std::vector<TokenId>& out) const {

@@ -239,10 +239,9 @@ TEST_CASE("a written adapter reads back with every option") {
 
 TEST_CASE("a pattern of layers may hold alternatives, or nothing that names a layer") {
   const auto targets = [](const std::string& pattern, const std::string& module) {
-    const LoraRules rules({.target_modules = {"q_proj"},
-                           .layers_to_transform = {2},
-                           .layers_pattern = {pattern}},
-                          "test");
+    const LoraRules rules(
+        {.target_modules = {"q_proj"}, .layers_to_transform = {2}, .layers_pattern = {pattern}},
+        "test");
     return rules.is_target(module, ModuleKind::kLinear);
   };
   CHECK(targets("blocks|layers", "model.layers.2.self_attn.q_proj"));
