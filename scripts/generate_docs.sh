@@ -36,8 +36,9 @@ loss and the gradient of every tensor by name, to a relative 1e-4 (`tests/intero
 The trained folder is read by transformers where it knows the family. Cached decoding, packing and
 recomputation are compared with the plain pass (`tests/unit/infer/families_test.cpp`).
 
-A `model_type` that is not in the table, and a key of `config.json` that would change the mathematics
-and that the family does not know, are refused by name. The rotary scalings `dynamic` and `longrope`
+A `model_type` that is not in the table, and a key of `config.json` by which other families change the
+mathematics and that this family does not know, are refused by name. MPT's `alibi_bias_max` counts, as
+in its authors' code; transformers always takes 8. The rotary scalings `dynamic` and `longrope`
 depend on a sequence's length: all of a prompt takes the frequencies of the whole prompt's length, each
 token of an answer those of the length reached with it, as a forward pass of transformers does; keys
 that are cached keep the frequencies that they were made with. (`generate` of transformers makes the

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "commands.h"
 #include "hub/hub.h"
 #include "model/gguf/export.h"
@@ -27,6 +28,19 @@ std::string name_of(const fs::path& folder) {
   return full.filename().string();
 }
 
+void warn_of_rounding(const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  const Json config = read_json(file);
+  const auto dtype = [&](const char* key) {
+    return json_get<std::string>(config, key, "", file.string());
+  };
+  for (const char* name : {"float32", "float16"}) {
+    if (dtype("dtype") != name && dtype("torch_dtype") != name) continue;
+    log_warning("convert", cat(name, " weights are rounded to BF16; --type ",
+                               std::string_view(name) == "float32" ? "F32" : "F16", " keeps them"));
+  }
+}
+
 int run_convert(const CommandLine& line) {
   const fs::path out = line.require("--out");
   const std::string format = line.get("--format", "gguf");
@@ -36,6 +50,7 @@ int run_convert(const CommandLine& line) {
   const fs::path folder = resolve_model(line.only("DIR"));
   if (!fs::is_directory(folder))
     throw Error({.what = "is not a model folder", .where = folder.string()});
+  if (!line.has("--type") && fs::exists(folder / "config.json")) warn_of_rounding(folder);
   const GgufExportOptions options{.type = line.get("--type", "BF16"),
                                   .name = line.get("--name", name_of(folder)),
                                   .licence = licence_of(folder)};

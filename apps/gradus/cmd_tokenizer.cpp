@@ -86,8 +86,9 @@ ChatParts chat_parts(const CommandLine& line) {
   if (line.has("--template"))
     parts.chat_template.emplace(read_file(line.get("--template")), line.get("--template"));
   if (parts.chat_template) return parts;
+  if (!line.has("--model")) throw UsageError("--model or --template is required", "see --help");
   throw Error({.what = "has no chat template",
-               .where = line.require("--model"),
+               .where = line.get("--model"),
                .hint = "give one with --template FILE.jinja"});
 }
 
@@ -159,7 +160,7 @@ Command tokenizer_decode_command() {
 Command tokenizer_chat_command() {
   return {"tokenizer chat",
           "conversations to prompt text",
-          "--model DIR --file FILE",
+          "[--model DIR] [--template FILE] --file FILE",
           chat_flags,
           nullptr,
           run_chat,

@@ -36,6 +36,7 @@ bool is_override(const std::string& argument) {
 CommandLine::CommandLine(std::vector<std::string> arguments, const std::vector<Flag>& flags) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
+    if (argument.empty()) throw UsageError("an argument is empty");
     if (argument.size() < 2 || argument[0] != '-') {
       (is_override(argument) ? overrides_ : positional_).push_back(argument);
       continue;
@@ -48,6 +49,7 @@ CommandLine::CommandLine(std::vector<std::string> arguments, const std::vector<F
     } else if (!flag.value.empty()) {
       if (++i >= arguments.size()) throw UsageError(flag.name + " needs a value: " + flag.value);
       value = arguments[i];
+      if (value.empty()) throw UsageError(flag.name + " is empty");
     } else if (equals != std::string::npos) {
       throw UsageError(flag.name + " takes no value");
     }

@@ -210,10 +210,8 @@ Json model_config_to_json(const ModelConfig& config, const std::string& dtype) {
   json["tie_word_embeddings"] = config.tie_word_embeddings;
   json["dtype"] = dtype;
   json.erase("torch_dtype");
-  // Always with windows: the rules that give them count layers, which a student has fewer of.
-  const bool windows = std::any_of(config.layer_window.begin(), config.layer_window.end(),
-                                   [](int64_t window) { return window > 0; });
-  if (windows || (json.contains("layer_types") && json.at("layer_types").is_array())) {
+  // Always with a window: the rules that give it count layers, which a student has fewer of.
+  if (config.has_window || (json.contains("layer_types") && json.at("layer_types").is_array())) {
     Json types = Json::array();
     for (const int64_t window : config.layer_window)
       types.push_back(window > 0 ? "sliding_attention" : "full_attention");

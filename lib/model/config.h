@@ -174,6 +174,7 @@ struct ModelConfig {
   double attention_scale = 0.0;       // of the scores
   double attention_softcap = 0.0;     // scores become cap · tanh(score / cap); 0: none
   std::vector<int64_t> layer_window;  // per layer: sliding window, 0 for full attention
+  bool has_window = false;  // the configuration names a window, whether or not a layer has it
 
   bool gated = true;  // down(activation(gate) · up), else down(activation(up))
   Activation activation = Activation::kSilu;

@@ -5,10 +5,14 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
+#include <string_view>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/signals.h"
 #include "model/folder.h"
@@ -50,7 +54,22 @@ QuantizationConfig config_of(const QuantizeRecipe& recipe, const Transformer& mo
                             .group_size = int4 ? recipe.group_size.value_or(64) : 0,
                             .ignored = ignored_projections(model, recipe.ignore)};
   ignore_low_rank(model, config.ignored);
+  // What transformers calls the output projection of any family.
+  const std::string& output = model.config().names.output;
+  const auto& ignored = config.ignored;
+  if (output != "lm_head" && std::find(ignored.begin(), ignored.end(), output) != ignored.end())
+    config.ignored.emplace_back("lm_head");
   return config;
+}
+
+// Families whose classes in transformers keep the projections in other modules than nn.Linear, or
+// read their weights directly.
+void warn_of_other_readers(const ModelConfig& config) {
+  static constexpr std::array<std::string_view, 5> kOnlyHere = {"falcon", "gpt2", "granitemoe",
+                                                                "rwkv", "rwkv7"};
+  if (std::find(kOnlyHere.begin(), kOnlyHere.end(), config.model_type) == kOnlyHere.end()) return;
+  log_warning("quantize", "Gradus runs a quantised " + config.model_type +
+                              "; transformers and vLLM cannot load one in this format");
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,
@@ -155,6 +174,7 @@ Json quantize_model(const QuantizeRecipe& recipe, const fs::path& folder) {
   const c10::ScalarType stored = stored_dtype(read_model_config(recipe.model), recipe.model);
   const Transformer model =
       load_model(recipe.model, {.dtype = stored == at::kHalf ? at::kFloat : stored});
+  warn_of_other_readers(model.config());
   const QuantizationConfig config = config_of(recipe, model);
   const Output output = quantize_tensors(model, config, recipe, stored);
   const int64_t bytes = write_tensors(output, folder);

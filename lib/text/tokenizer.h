@@ -55,7 +55,7 @@ class Tokenizer {
   // Ids without a token are skipped; ill-formed UTF-8 becomes U+FFFD.
   virtual std::string decode(const std::vector<TokenId>& ids, DecodeSpecial special) const = 0;
   // The ids of many texts, encoded on all usable cores, cut and padded as the tokenizer's file
-  // says. Texts may be of any length in total.
+  // says. Texts may be of any length in total. Throws when a signal asks to stop.
   std::vector<std::vector<TokenId>> encode_batch(const std::vector<std::string>& texts,
                                                  SpecialTokens special) const;
   // The bytes that one token adds inside a sequence (not yet valid UTF-8 by itself for byte

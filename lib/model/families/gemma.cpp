@@ -89,7 +89,8 @@ void read_gemma3_text(const ConfigReader& reader, ModelConfig& config) {
   config.qk_norm = QkNorm::kSharedHead;
   read_alternating_windows(reader, config, reader.size("sliding_window_pattern", 6));
   read_two_ropes(reader, config);
-  config.attention_softcap = softcap(reader, "attn_logit_softcapping", 0);
+  // The class has this key and never uses it.
+  reader.refuse_if(reader.has("attn_logit_softcapping"), "attn_logit_softcapping", "null");
   config.logits_softcap = softcap(reader, "final_logit_softcapping", 0);
 }
 

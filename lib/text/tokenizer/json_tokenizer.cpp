@@ -185,6 +185,7 @@ void JsonTokenizer::encode_text(AlignedText text, const Data& data, Tracking spa
 
 void JsonTokenizer::encode_ids(Pieces pieces, Encoding& out) const {
   if (pre_.run) pre_.run(pieces);
+  check_size(pieces.text.size(), UINT32_MAX);
   std::vector<uint32_t> end(1);
   for (const PieceRange& piece : pieces.ranges) {
     end[0] = static_cast<uint32_t>(piece.end - piece.begin);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/signals.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer/rwkv_vocab.h"
 #include "text/tokenizer/tekken.h"
@@ -20,6 +21,7 @@ std::vector<std::vector<TokenId>> Tokenizer::encode_batch(const std::vector<std:
   std::vector<std::vector<TokenId>> rows(texts.size());
   parallel_for(static_cast<int64_t>(texts.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      throw_if_stopped();
       try {
         rows[i] = encode_in_batch(texts[i], special);
       } catch (const Error& error) {

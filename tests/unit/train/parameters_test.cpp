@@ -141,7 +141,7 @@ TEST_CASE("an adapted output projection cannot be trained, and recipes do not of
 TEST_CASE("a student's configuration keeps the windows of its layers") {
   const Transformer model(windowed_config(), at::kFloat, at::kCPU);
   CHECK(model.config().layer_window == std::vector<int64_t>{0, 8, 8});
-  for (const std::vector<int64_t>& layers : {std::vector<int64_t>{0, 2}, {1}, {0, 1}}) {
+  for (const std::vector<int64_t>& layers : {std::vector<int64_t>{0, 2}, {0}, {1}, {0, 1}}) {
     const ModelConfig student = keep_layers(model, layers).config();
     const ModelConfig again =
         model_config_from_json(model_config_to_json(student, "float32"), "student");
