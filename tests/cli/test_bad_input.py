@@ -186,6 +186,9 @@ def test_arguments_that_a_command_does_not_look_at_are_refused(gradus, tmp_path)
         (["doctor", "everything"], ["everything"]),
         (["tokenizer", "encode", "text", "--model", "m", "--file", "f"], ["text"]),
         (["store", "verify", "d", "x=1"], ["x=1"]),
+        (["model", "import", "x.gguf", "--out", ""], ["--out is empty"]),
+        (["model", "inspect", ""], ["an argument is empty"]),
+        (["tokenizer", "chat", "--file", "f"], ["--model or --template is required"]),
     ]:
         result = gradus(*arguments)
         assert result.returncode == 2, (arguments, result.stderr)

@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import tiny_models
 import torch
+import transformers
 from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
 
 
@@ -132,3 +133,24 @@ def test_an_ignored_name_that_means_nothing_is_refused_with_near_names(gradus, t
     for pattern in ("dwn_proj", "re:.*dwn_proj"):
         done = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'out'}", f"ignore=[{pattern}]")
         assert done.returncode == 1 and pattern in done.stderr and "down_proj" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("family", ["gpt_neox", "phi3", "stablelm", "mixtral", "cohere", "olmoe"])
+def test_transformers_computes_the_same_from_a_quantised_folder(gradus, tmp_path, family):
+    tiny_models.make(family, tmp_path / "model")
+    result = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'int4'}", "scheme=int4", "group_size=8")
+    assert result.returncode == 0 and "cannot load" not in result.stderr, result.stderr
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "int4", dtype=torch.float32, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"], info
+    ids = torch.randint(0, 300, (2, 20), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model.eval()(ids).logits
+    torch.testing.assert_close(logits(gradus, tmp_path / "int4", ids.tolist(), tmp_path), expected, rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "granitemoe"])
+def test_a_family_that_others_cannot_load_quantised_is_said(gradus, tmp_path, family):
+    tiny_models.make(family, tmp_path / "model")
+    result = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'int8'}", "scheme=int8")
+    assert result.returncode == 0 and "transformers and vLLM cannot load" in result.stderr, result.stderr
