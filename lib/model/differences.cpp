@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/error.h"
 
@@ -12,7 +13,20 @@ namespace {
 struct Number {
   const char* name;
   double (*value)(const ModelConfig& config);
+  // What the values are called, by value; nullptr stands for none. Empty: they are numbers.
+  std::span<const char* const> words = {};
 };
+
+// Where there is one or none, the row's name says it all.
+constexpr const char* kYesOrNo[] = {nullptr, ""};
+constexpr const char* kNorms[] = {"RMS", "RMS with 1 + weight", "mean and variance",
+                                  "mean and variance without weights"};
+constexpr const char* kOrders[] = {"one after the other", "side by side"};
+constexpr const char* kPositionKinds[] = {"rotary", "learned", "ALiBi"};
+constexpr const char* kQkNorms[] = {nullptr, "one weight for all heads", "a weight for each head",
+                                    "all heads together"};
+constexpr const char* kActivations[] = {"silu", "gelu", "gelu_tanh", "relu", "relu squared"};
+constexpr const char* kScores[] = {"softmax", "sigmoid"};
 
 template <class Value>
 double number(Value value) {
@@ -28,26 +42,30 @@ constexpr Number kNumbers[] = {
      [](const ModelConfig& c) { return number(c.num_key_value_heads); }},
     {"width of heads", [](const ModelConfig& c) { return number(c.head_dim); }},
     {"vocabulary", [](const ModelConfig& c) { return number(c.vocab_size); }},
-    {"kind of norm", [](const ModelConfig& c) { return number(c.norm); }},
-    {"bias of norms", [](const ModelConfig& c) { return number(c.norm_bias); }},
+    {"kind of norm", [](const ModelConfig& c) { return number(c.norm); }, kNorms},
+    {"bias of norms", [](const ModelConfig& c) { return number(c.norm_bias); }, kYesOrNo},
     {"epsilon of norms", [](const ModelConfig& c) { return c.norm_eps; }},
     {"order of attention and feed-forward parts",
-     [](const ModelConfig& c) { return number(c.residual); }},
-    {"kind of positions", [](const ModelConfig& c) { return number(c.positions); }},
+     [](const ModelConfig& c) { return number(c.residual); }, kOrders},
+    {"kind of positions", [](const ModelConfig& c) { return number(c.positions); }, kPositionKinds},
     {"bound of ALiBi", [](const ModelConfig& c) { return c.alibi.bias_max; }},
     {"scale of ALiBi", [](const ModelConfig& c) { return c.alibi.scale; }},
-    {"norm of queries and keys", [](const ModelConfig& c) { return number(c.qk_norm); }},
+    {"norm of queries and keys", [](const ModelConfig& c) { return number(c.qk_norm); }, kQkNorms},
     {"bias of the norm of queries and keys",
-     [](const ModelConfig& c) { return number(c.qk_norm_bias); }},
-    {"bias of queries, keys and values", [](const ModelConfig& c) { return number(c.qkv_bias); }},
-    {"bias of the attention's output", [](const ModelConfig& c) { return number(c.o_bias); }},
-    {"bias of feed-forward projections", [](const ModelConfig& c) { return number(c.mlp_bias); }},
-    {"bias of the output projection", [](const ModelConfig& c) { return number(c.output_bias); }},
+     [](const ModelConfig& c) { return number(c.qk_norm_bias); }, kYesOrNo},
+    {"bias of queries, keys and values", [](const ModelConfig& c) { return number(c.qkv_bias); },
+     kYesOrNo},
+    {"bias of the attention's output", [](const ModelConfig& c) { return number(c.o_bias); },
+     kYesOrNo},
+    {"bias of feed-forward projections", [](const ModelConfig& c) { return number(c.mlp_bias); },
+     kYesOrNo},
+    {"bias of the output projection", [](const ModelConfig& c) { return number(c.output_bias); },
+     kYesOrNo},
     {"bound of queries, keys and values", [](const ModelConfig& c) { return c.clip_qkv; }},
     {"scale of attention scores", [](const ModelConfig& c) { return c.attention_scale; }},
     {"cap of attention scores", [](const ModelConfig& c) { return c.attention_softcap; }},
-    {"gated feed-forward part", [](const ModelConfig& c) { return number(c.gated); }},
-    {"activation", [](const ModelConfig& c) { return number(c.activation); }},
+    {"gated feed-forward part", [](const ModelConfig& c) { return number(c.gated); }, kYesOrNo},
+    {"activation", [](const ModelConfig& c) { return number(c.activation); }, kActivations},
     {"number of experts", [](const ModelConfig& c) { return number(c.moe.experts); }},
     {"number of experts of a token",
      [](const ModelConfig& c) { return number(c.moe.experts_per_token); }},
@@ -55,9 +73,9 @@ constexpr Number kNumbers[] = {
     {"width of the shared expert",
      [](const ModelConfig& c) { return number(c.moe.shared_intermediate_size); }},
     {"normalisation of the experts' weights",
-     [](const ModelConfig& c) { return number(c.moe.experts > 0 && c.moe.normalised); }},
+     [](const ModelConfig& c) { return number(c.moe.experts > 0 && c.moe.normalised); }, kYesOrNo},
     {"scale of the experts' weights", [](const ModelConfig& c) { return c.moe.scale; }},
-    {"score of experts", [](const ModelConfig& c) { return number(c.moe.score); }},
+    {"score of experts", [](const ModelConfig& c) { return number(c.moe.score); }, kScores},
     {"number of groups of experts", [](const ModelConfig& c) { return number(c.moe.groups); }},
     {"latent attention of width", [](const ModelConfig& c) { return number(c.latent.kv_rank); }},
     {"scale of embeddings", [](const ModelConfig& c) { return c.embedding_scale; }},
@@ -65,7 +83,7 @@ constexpr Number kNumbers[] = {
     {"scale of logits", [](const ModelConfig& c) { return c.logits_scale; }},
     {"cap of logits", [](const ModelConfig& c) { return c.logits_softcap; }},
     {"normalised output projection",
-     [](const ModelConfig& c) { return number(c.output_normalised); }},
+     [](const ModelConfig& c) { return number(c.output_normalised); }, kYesOrNo},
 };
 
 bool same(double a, double b) {
@@ -75,6 +93,13 @@ bool same(double a, double b) {
 bool same(const std::vector<double>& a, const std::vector<double>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](double x, double y) { return same(x, y); });
+}
+
+std::string text_of(const Number& row, double value) {
+  if (row.words.empty()) return cat(row.name, ": ", value);
+  const char* word = row.words[static_cast<size_t>(value)];
+  if (!word) return cat("missing ", row.name);
+  return *word ? cat(row.name, ": ", word) : row.name;
 }
 
 std::string difference_of_layers(const char* name, const std::vector<int64_t>& a,
@@ -134,7 +159,7 @@ std::string difference_of_ropes(const ModelConfig& a, const ModelConfig& b) {
 
 std::string first_difference(const ModelConfig& a, const ModelConfig& b) {
   for (const Number& entry : kNumbers) {
-    if (!same(entry.value(a), entry.value(b))) return cat(entry.name, ": ", entry.value(a));
+    if (!same(entry.value(a), entry.value(b))) return text_of(entry, entry.value(a));
   }
   for (std::string found : {difference_of_layers("sliding window", a.layer_window, b.layer_window),
                             difference_of_layers("choice of experts", a.layer_moe, b.layer_moe),

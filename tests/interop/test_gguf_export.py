@@ -382,6 +382,8 @@ REFUSED = {
     "unigram": (lambda f: edit(f / "tokenizer.json", model__type="Unigram"), ["tokenizer.json", "Unigram"]),
     "normalizer": (lambda f: edit(f / "tokenizer.json", normalizer={"type": "Lowercase"}), ["tokenizer.json", "Lowercase"]),
     "pre": (lambda f: edit(f / "tokenizer.json", pre_tokenizer={"type": "Whitespace"}), ["tokenizer.json", "Whitespace"]),
+    "no merges": (lambda f: edit(f / "tokenizer.json", model__merges=[]), ["tokenizer.json", "merges"]),
+    "settings": (lambda f: (f / "tokenizer_config.json").write_text("[]"), ["tokenizer_config.json", "is not an object"]),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ["tokenizer.json"]),
     "nan": (lambda f: break_weight(f, "model.layers.1.mlp.up_proj.weight", put_nan), ["model.layers.1.mlp.up_proj.weight", "finite"]),
     "stray": (lambda f: break_weight(f, "stray", lambda t, n: t.update(stray=torch.zeros(2))), ["stray", "no place"]),

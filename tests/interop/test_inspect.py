@@ -73,6 +73,18 @@ def test_parameters_and_cache_are_those_of_transformers(ask, tmp_path, family):
     assert report["memory"]["bfloat16"] == 2 * model.num_parameters()
 
 
+def test_stacked_experts_are_experts_and_would_be_quantised(ask, tmp_path):
+    tiny_models.make("granitemoe", tmp_path / "m")
+    stored = safetensors.torch.load_file(tmp_path / "m" / "model.safetensors")
+    experts = [value for name, value in stored.items() if "put_linear" in name]
+    layers = [value for name, value in stored.items() if "self_attn" in name] + experts
+    report = ask("inspect", tmp_path / "m")
+    assert len(experts) == 6 and report["parameters"]["by_part"]["experts"] == sum(value.numel() for value in experts)
+    rest = sum(value.numel() for value in stored.values()) - sum(value.numel() for value in layers)
+    in_int8 = sum(value.numel() + 2 * value.numel() // value.shape[-1] for value in layers)
+    assert report["memory"]["int8"] == 2 * rest + in_int8
+
+
 @pytest.mark.parametrize("family", ["falcon_7b", "falcon_rw", "gpt2", "mpt", "phi", "gemma"])
 def test_the_cache_is_that_of_transformers_whatever_the_keys_are_called(ask, tmp_path, family):
     model = tiny_models.make(family, tmp_path / "m").to(torch.bfloat16)

@@ -111,7 +111,7 @@ REFUSED = {
     "rwkv7": "layer_norm_epsilon",
     "rwkv7_no_kernel": "layer_norm_epsilon",
     "olmoe": "head_count_kv",
-    "cohere_qk_norm": "norm of queries and keys",
+    "cohere_qk_norm": "norm of queries and keys, which llama.cpp has from 64 layers on",
     "exaone4_window": "sliding_window",
     "glm4_moe": "family",
     "glm4_moe_qk_norm": "family",
@@ -265,6 +265,26 @@ def test_what_llama_cpp_cannot_say_is_refused(gradus, tmp_path, name):
     assert len(lines) == 1 and REFUSED[name] in lines[0], done.stderr
 
 
+# What families that llama.cpp knows may say and it does not: a model, its config, a word of the refusal
+REFUSED_FORMS = [
+    *((name, {"tie_word_embeddings": True}, "tied output projection") for name in ("olmoe", "olmo2", "qwen2_moe", "stablelm", "phi", "gpt_neox")),
+    *((name, {"tie_word_embeddings": False}, "output projection of its own") for name in ("gemma", "gemma2")),
+    *((name, {"head_dim": 32}, "width of heads: 32") for name in ("exaone4", "olmo", "olmo2", "qwen2", "glm")),
+    ("olmo", {"hidden_act": "gelu"}, "no such activation: gelu"),
+    ("cohere", {"use_qk_norm": True}, "norm of queries and keys"),
+    ("olmoe", {"norm_topk_prob": True}, "no such normalisation of the experts' weights"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, more, word", REFUSED_FORMS)
+def test_forms_that_llama_cpp_does_not_know_are_refused_in_words(gradus, tmp_path, name, more, word):
+    make(name, tmp_path / "hf", **{**GGUF[name], **more})
+    done = gradus("model", "convert", tmp_path / "hf", "--out", tmp_path / "m.gguf", "--type", "F32")
+    assert done.returncode == 1 and not (tmp_path / "m.gguf").exists()
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and word in lines[0], done.stderr
+
+
 def narrow(folder, dtype):
     """Stores the folder's weights and name of dtype as `dtype`."""
     tensors = {name: value.to(dtype) for name, value in tensors_of(folder).items()}
@@ -330,6 +350,30 @@ def test_rwkv_s_vocabulary_comes_back_and_is_that_of_llama_cpp(gradus, tmp_path)
         assert json.loads(done.stdout) == [rwkv_encode(text, tokens) for text in texts[:-1]] + [[0, tokens[b"a"]]], done.stderr
     expected = json.loads(done.stdout)
     assert llama_cpp.run(file, [1], texts)[1] == expected
+
+
+def test_rwkv_s_special_tokens_are_escaped_in_the_file_alone(gradus, tmp_path):
+    tiny_models.make("rwkv7_heads_of_64", tmp_path / "hf")
+    tokens = write_rwkv_vocabulary(tmp_path / "hf")
+    end = tokens[b"\n\n"]
+    settings = json.loads((tmp_path / "hf" / "tokenizer_config.json").read_text())
+    added = {"content": "<a\\n>", "special": False, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    settings["added_tokens_decoder"]["300"] = added
+    settings["eos_token"] = "\n\n"
+    (tmp_path / "hf" / "tokenizer_config.json").write_text(json.dumps(settings))
+    file = convert(gradus, tmp_path / "hf", tmp_path / "m.gguf")
+    reader = gguf.GGUFReader(file)
+    assert reader.get_field("tokenizer.ggml.eos_token_id").contents() == end
+    folder = back(gradus, file, tmp_path / "back")
+    returned = json.loads((folder / "tokenizer_config.json").read_text())
+    assert returned["eos_token"] == "\n\n" and returned["added_tokens_decoder"]["300"] == added
+    texts = ["a<a\\n>b", "<a\n>", "a\n\nb"]
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    ids = [[tokens[b"a"], 300, tokens[b"b"]], [tokens[bytes([c])] for c in b"<a\n>"], [tokens[b"a"], end, tokens[b"b"]]]
+    for path in (tmp_path / "hf", folder):
+        done = gradus("tokenizer", "encode", "--model", path, "--file", tmp_path / "texts.json")
+        assert json.loads(done.stdout) == ids, done.stderr
+    assert llama_cpp.run(file, [1], texts)[1] == ids
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "phi3"])

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RWKV-4 as transformers has it ("rwkv"), RWKV-7 as flash-linear-attention has it ("rwkv7").
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"

@@ -41,6 +41,8 @@ enum class GgufLayers { kAttention, kRwkv7 };
 // Whether llama.cpp takes the embedding as the output projection: where a file has no other, always
 // or never.
 enum class GgufOutput { kAsFile, kTied, kOwn };
+// Whether llama.cpp takes heads of any width, or lets them share the model's width among them.
+enum class GgufHeads { kAnyWidth, kShareWidth };
 
 // A key of the file and the field of config.json that stands for it.
 struct GgufKeyRow {
@@ -80,6 +82,7 @@ struct GgufArchitecture {
   bool windows = false;
   GgufLayers layers = GgufLayers::kAttention;
   GgufOutput output = GgufOutput::kAsFile;
+  GgufHeads heads = GgufHeads::kAnyWidth;
 };
 
 std::span<const GgufArchitecture> gguf_architectures();

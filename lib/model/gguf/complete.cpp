@@ -138,7 +138,13 @@ void complete_stablelm(const GgufSource& source, Json& config) {
 
 // llama.cpp knows Command R+ by its 64 layers; it is the one that normalises queries and keys.
 void complete_cohere(const GgufSource& source, Json& config) {
-  config["use_qk_norm"] = source.keys().size("block_count") >= 64;
+  const bool normalises = source.keys().size("block_count") >= 64;
+  if (normalises != source.has_tensor("blk.0.attn_q_norm.weight"))
+    source.keys().refuse("block_count",
+                         "does not fit the norm of queries and keys, which llama.cpp has from 64 "
+                         "layers on and never below",
+                         normalises ? "at most 63" : "at least 64");
+  config["use_qk_norm"] = normalises;
 }
 
 void complete_cohere2(const GgufSource& source, Json& config) {

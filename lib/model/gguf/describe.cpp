@@ -259,6 +259,10 @@ void check_gguf_can_say(const ModelConfig& config, const GgufArchitecture& archi
     refuse("tied output projection");
   if (!config.tie_word_embeddings && architecture.output == GgufOutput::kTied)
     refuse("output projection of its own");
+  if (architecture.heads == GgufHeads::kShareWidth &&
+      config.head_dim * config.num_attention_heads != config.hidden_size)
+    refuse(cat("width of heads: ", config.head_dim, " in place of ", config.hidden_size, " / ",
+               config.num_attention_heads));
   if (architecture.layers == GgufLayers::kRwkv7 && config.names.embedding_norm.empty())
     refuse("missing norm of the embeddings");
   const auto tensors = gguf_rope_tensors(config);

@@ -59,7 +59,8 @@ Json tokenizer_config(const GgufFile& file, const GgufModel& model) {
   return config;
 }
 
-// RWKV's vocabulary has a file of its own, and a file of the folder says how id 0 is written.
+// RWKV's vocabulary has a file of its own, and tokenizer_config.json the texts of tokens, which
+// GGUF files hold escaped.
 void write_rwkv_tokenizer(const GgufFile& file, const fs::path& folder, Json config) {
   const std::string where = file.path().string();
   const RwkvVocabulary vocabulary = rwkv_vocabulary_from_gguf(file.metadata(), where);
@@ -67,7 +68,14 @@ void write_rwkv_tokenizer(const GgufFile& file, const fs::path& folder, Json con
   config["added_tokens_decoder"] = vocabulary.added;
   const Json& first = tokens_of(file.metadata(), where).front();
   for (const char* name : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
-    if (config.contains(name) && config.at(name) == first) config[name] = vocabulary.end_of_text;
+    if (!config.contains(name)) continue;
+    if (config.at(name) == first) {
+      config[name] = vocabulary.end_of_text;
+    } else if (const auto text = rwkv_token_text(config.at(name).get<std::string>())) {
+      config[name] = *text;
+    } else {
+      config.erase(name);  // no text says it
+    }
   }
   write_file_atomic(folder / "rwkv_vocab_v20230424.txt", vocabulary.lines);
   write_json(folder / "tokenizer_config.json", config);

@@ -55,7 +55,8 @@ std::string part_of(const std::string& tensor) {
   static constexpr std::array<const char*, 8> kEmbedding = {
       "embed_tokens", "word_embedding", "wte.",      "wpe.",
       "embed_in",     "token_embd",     "tok_embed", "embeddings."};
-  static constexpr std::array<const char*, 3> kExperts = {"experts.", "_exps", "_shexp"};
+  static constexpr std::array<const char*, 5> kExperts = {"experts.", "_exps", "_shexp",
+                                                          "moe.input_linear", "moe.output_linear"};
   static constexpr std::array<const char*, 7> kMlp = {"mlp",  "feed_forward", "ffn_", ".ffn.",
                                                       ".w1.", "fc1",          "fc2"};
   static constexpr std::array<const char*, 4> kAttention = {"attn", "attention", "self_att",

@@ -5,6 +5,7 @@
 #include "text/tokenizer/component.h"
 #include "text/tokenizer/piece_type.h"
 #include "text/tokenizer/rwkv_vocab.h"
+#include "text/unicode.h"
 
 namespace gradus {
 namespace {
@@ -20,13 +21,42 @@ int64_t type_of(const Json& types, size_t id, const std::string& where) {
   return types[id].get<int64_t>();
 }
 
+std::optional<std::string> bytes_of(const std::string& written) {
+  return read_python_literal("b'" + written + "'");
+}
+
+[[noreturn]] void refuse_token(size_t id, const char* what, const std::string& text,
+                               const std::string& where) {
+  throw Error({.what = cat("token ", id, " is not ", what),
+               .where = where + ": " + kTokens,
+               .found = printable(text, 60)});
+}
+
 std::string line_of(size_t id, const std::string& text, const std::string& where) {
-  const auto bytes = read_python_literal("b'" + text + "'");
-  if (!bytes)
-    throw Error({.what = cat("token ", id, " is not the inside of a Python literal"),
-                 .where = where + ": " + kTokens,
-                 .found = printable(text, 60)});
+  const auto bytes = bytes_of(text);
+  if (!bytes) refuse_token(id, "the inside of a Python literal", text, where);
   return cat(id, " ", python_literal(*bytes), " ", bytes->size(), "\n");
+}
+
+std::string text_of(size_t id, const std::string& written, const std::string& where) {
+  const auto text = rwkv_token_text(written);
+  if (!text) refuse_token(id, "the inside of a Python literal of UTF-8", written, where);
+  return *text;
+}
+
+// llama.cpp unescapes these too, but looks control tokens up in a text as they are written: no more
+// is escaped than must be.
+std::string written_of(const std::string& text) {
+  std::string out;
+  for (const char byte : text) {
+    if (byte == '\\')
+      out += "\\\\";
+    else if (byte == '\0')
+      out += "\\x00";
+    else
+      out += byte;
+  }
+  return out;
 }
 
 Json added_token(const std::string& text, bool special) {
@@ -35,6 +65,12 @@ Json added_token(const std::string& text, bool special) {
 }
 
 }  // namespace
+
+std::optional<std::string> rwkv_token_text(const std::string& written) {
+  auto bytes = bytes_of(written);
+  if (bytes && find_invalid_utf8(*bytes)) bytes.reset();
+  return bytes;
+}
 
 RwkvVocabulary rwkv_vocabulary_from_gguf(const Json& metadata, const std::string& where) {
   const Json& tokens = json_array(metadata, kTokens, where);
@@ -53,10 +89,10 @@ RwkvVocabulary rwkv_vocabulary_from_gguf(const Json& metadata, const std::string
     const auto text = tokens[id].get<std::string>();
     const int64_t type = type_of(types, id, where);
     if (id == 0) {
-      out.end_of_text = text == kConverterEnd ? kFolderEnd : text;
+      out.end_of_text = text == kConverterEnd ? kFolderEnd : text_of(id, text, where);
       if (out.end_of_text != kRwkvEndOfText) out.added["0"] = added_token(out.end_of_text, true);
     } else if (type == kControlPiece || type == kUserDefinedPiece) {
-      out.added[std::to_string(id)] = added_token(text, type == kControlPiece);
+      out.added[std::to_string(id)] = added_token(text_of(id, text, where), type == kControlPiece);
     } else if (type != kUnusedPiece) {
       out.lines += line_of(id, text, where);
     }
@@ -80,7 +116,7 @@ void fill_rwkv_tokens(const fs::path& file, const Json& config, int64_t vocab_si
       out.tokens.push_back(cat("[PAD", id, "]"));
       out.types.push_back(kUnusedPiece);
     } else if (id == 0 || added.contains(std::to_string(id))) {
-      out.tokens.push_back(tokenizer->id_to_token(id));
+      out.tokens.push_back(written_of(tokenizer->id_to_token(id)));
       out.types.push_back(tokenizer->is_special(id) ? kControlPiece : kUserDefinedPiece);
     } else {
       const std::string literal = python_literal(tokenizer->token_bytes(id));

@@ -4,6 +4,7 @@
 // conversion/base.py and llama_unescape_rwkv_token().
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/files.h"
@@ -20,6 +21,9 @@ struct RwkvVocabulary {
 
 // Throws gradus::Error naming `where` and the key or token for what is missing or malformed.
 RwkvVocabulary rwkv_vocabulary_from_gguf(const Json& metadata, const std::string& where);
+
+// The text of a token that a file writes so; nothing if it is malformed or no UTF-8.
+std::optional<std::string> rwkv_token_text(const std::string& written);
 
 // Fills model, tokens and types from such a file and the folder's tokenizer_config.json.
 void fill_rwkv_tokens(const fs::path& file, const Json& config, int64_t vocab_size,

@@ -31,8 +31,14 @@ struct Source {
   std::unordered_map<std::string, int64_t> ids;
 };
 
+Json read_object(const fs::path& file) {
+  Json document = read_json(file);
+  if (!document.is_object())
+    throw Error({.what = std::string("is not an object"), .where = file.string()});
+  return document;
+}
 Json read_optional(const fs::path& file) {
-  return fs::exists(file) ? read_json(file) : Json::object();
+  return fs::exists(file) ? read_object(file) : Json::object();
 }
 
 [[noreturn]] void refuse(const Source& source, const std::string& what, const std::string& found) {
@@ -162,6 +168,8 @@ void fill_byte_level(const Source& source, int64_t vocab_size, GgufVocabulary& o
   out.pre = gguf_pre_type_of(source.tokenizer, source.where);
   fill_tokens(source, vocab_size, out);
   out.merges = merges_of(source);
+  if (out.merges.empty())
+    refuse(source, "llama.cpp reads no byte-level BPE without merges", "none");
 }
 
 // Whether a space is put before the text; refuses what is not SentencePiece's way with spaces.
@@ -405,8 +413,12 @@ GgufVocabulary vocabulary_of_rwkv(Source source, const fs::path& file, int64_t v
   GgufVocabulary out;
   fill_rwkv_tokens(file, source.config, vocab_size, out);
   for (size_t id = 0; id < out.tokens.size(); ++id) {
-    if (out.types[id] == kControlPiece || out.types[id] == kUserDefinedPiece)
-      source.ids.emplace(out.tokens[id], static_cast<int64_t>(id));
+    const auto text = rwkv_token_text(out.tokens[id]);
+    if (!text || out.types[id] == kUnusedPiece) continue;
+    if (out.types[id] == kNormalPiece)
+      source.ids.emplace(*text, static_cast<int64_t>(id));
+    else  // found in a text before all others
+      source.ids[*text] = static_cast<int64_t>(id);
   }
   fill_special(source, out);
   return out;
@@ -459,7 +471,7 @@ GgufVocabulary gguf_vocabulary(const fs::path& folder, int64_t vocab_size) {
                 .ids = {}};
   GgufVocabulary out;
   if (fs::exists(file)) {
-    source.tokenizer = read_json(file);
+    source.tokenizer = read_object(file);
     out = vocabulary_of_json(source, pieces ? &*pieces : nullptr, vocab_size);
   } else if (!pieces) {
     out = vocabulary_of_rwkv(source, *rwkv, vocab_size);

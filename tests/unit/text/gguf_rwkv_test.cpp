@@ -74,10 +74,34 @@ TEST_CASE("a folder's vocabulary is written as the converter writes it") {
                     Contains("does not fit") && Contains("6"));
 }
 
+TEST_CASE("added tokens are escaped in the file and not in the folder") {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "rwkv_vocab_v1.txt", "1 'a' 1\n");
+  const auto token = [](const char* text) { return Json{{"content", text}, {"special", false}}; };
+  const Json config{
+      {"added_tokens_decoder", {{"2", token("<a\\n>")}, {"3", token("<\n\xe4\xb8\xad'>")}}}};
+  GgufVocabulary out;
+  fill_rwkv_tokens(folder / "rwkv_vocab_v1.txt", config, 4, out);
+  CHECK(out.tokens[2] == "<a\\\\n>");
+  CHECK(out.tokens[3] == "<\n\xe4\xb8\xad'>");
+  const RwkvVocabulary back = rwkv_vocabulary_from_gguf(metadata(out.tokens, out.types), "m.gguf");
+  for (const char* id : {"2", "3"})
+    CHECK(back.added.at(id).at("content") ==
+          config.at("added_tokens_decoder").at(id).at("content"));
+  const RwkvVocabulary escaped =
+      rwkv_vocabulary_from_gguf(metadata({"\\x3cs>", "a", "\\xe4\\xb8\\xad"}, {3, 1, 3}), "m.gguf");
+  CHECK(escaped.added.at("0").at("content") == "<s>");
+  CHECK(escaped.added.at("2").at("content") == "\xe4\xb8\xad");
+  CHECK(rwkv_token_text("\\n\\n") == "\n\n");
+  CHECK(rwkv_token_text("\\xe4") == std::nullopt);
+  CHECK(rwkv_token_text("\\") == std::nullopt);
+}
+
 TEST_CASE("what is no vocabulary is refused by its token") {
   CHECK_THAT(refusal({"<s>", "a", "a"}, {3, 1, 1}), Contains("m.gguf") && Contains("twice"));
   CHECK_THAT(refusal({"<s>", "\\x4"}, {3, 1}), Contains("token 1") && Contains("Python"));
   CHECK_THAT(refusal({"<s>", "\\"}, {3, 1}), Contains("token 1"));
+  CHECK_THAT(refusal({"<s>", "a", "\\xe4"}, {3, 1, 3}), Contains("token 2") && Contains("UTF-8"));
   CHECK_THAT(refusal({"<s>", ""}, {3, 1}), Contains("m.gguf"));
   CHECK_THAT(refusal({"<s>", "a"}, {3}), Contains("token_type"));
   CHECK_THAT(refusal({"<s>", "a"}, {3, "x"}), Contains("token_type"));
