@@ -184,9 +184,9 @@ bool space_prefix(const Source& source) {
   const Json replace{{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpaceMark}};
   if (pre.is_null() && steps == Json::array({prepend, replace})) return true;
   if (pre.is_null() && steps == Json::array({replace})) return false;
-  if (steps.empty() && pre.is_object() && pre.value("type", "") == "Metaspace" &&
-      pre.value("replacement", "") == kSpaceMark && !pre.value("split", true)) {
-    const bool prefix = pre.value("prepend_scheme", "always") != "never";
+  if (steps.empty() && pre.is_object() && pre.value("type", Json()) == "Metaspace" &&
+      pre.value("replacement", Json()) == kSpaceMark && pre.value("split", Json(true)) == false) {
+    const bool prefix = pre.value("prepend_scheme", Json("always")) != "never";
     if (prefix)
       log_warning("tokenizer", source.where +
                                    ": llama.cpp puts a space before every text and after every "
