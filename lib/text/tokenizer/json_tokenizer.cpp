@@ -134,7 +134,9 @@ Encoding JsonTokenizer::run(std::string_view text, SpecialTokens special, Tracki
     throw Error({.what = "text is not valid UTF-8", .where = cat("byte ", *bad)});
   Encoding out;
   if (tracking == Tracking::kOff) out.ids.reserve(text.size() / 4 + 4);
-  const auto inside = pre_.needs_tracking ? Tracking::kOn : tracking;
+  const bool align = pre_.alignment == Alignment::kAlways ||
+                     (pre_.alignment == Alignment::kOfEdited && normalizer_);
+  const auto inside = align ? Tracking::kOn : tracking;
   const auto refuse = [&](size_t begin, size_t end) { return touches(data, begin, end); };
   for (const AddedSplit& part : added_.split_input(text, refuse)) {
     if (part.id >= 0) {

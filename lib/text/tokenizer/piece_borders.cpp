@@ -21,7 +21,10 @@ PieceBorders::PieceBorders(const MergeTable& merges,
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   neighbours_.reserve(pairs.size());
-  for (const auto& [before, after] : pairs) neighbours_.add(before, after, 0);
+  for (const auto& [before, after] : pairs) {
+    neighbours_.add(before, after, 0);
+    if (before < kAscii && after < kAscii) ascii_.set(before * kAscii + after);
+  }
 }
 
 void PieceBorders::cut(std::string_view text, std::vector<uint32_t>& ends) const {
@@ -32,8 +35,7 @@ void PieceBorders::cut(std::string_view text, std::vector<uint32_t>& ends) const
   CodePoint before = read(0);
   for (size_t at = before.bytes; at < text.size();) {
     const CodePoint c = read(at);
-    if (neighbours_.find(before.value, c.value) == PackedTable::kAbsent)
-      ends.push_back(static_cast<uint32_t>(at));
+    if (!joined(before.value, c.value)) ends.push_back(static_cast<uint32_t>(at));
     at += c.bytes;
     before = c;
   }

@@ -5,6 +5,7 @@
 // as one piece, so becomes words: nearly no token goes on behind a word.
 #pragma once
 
+#include <bitset>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,14 @@ class PieceBorders {
   void cut(std::string_view text, std::vector<uint32_t>& ends) const;
 
  private:
-  PackedTable neighbours_;  // code points that some merge joins
+  bool joined(char32_t before, char32_t after) const {
+    if (before < kAscii && after < kAscii) return ascii_[before * kAscii + after];
+    return neighbours_.find(before, after) != PackedTable::kAbsent;
+  }
+
+  static constexpr size_t kAscii = 128;
+  PackedTable neighbours_;              // code points that some merge joins
+  std::bitset<kAscii * kAscii> ascii_;  // the same for most of them
 };
 
 }  // namespace gradus

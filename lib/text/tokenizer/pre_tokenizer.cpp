@@ -15,10 +15,11 @@ namespace gradus {
 namespace {
 
 // Where a component stands: what to do with bytes, whether it follows a ByteLevel whose bytes were
-// left as they are, and how deep it lies.
+// left as they are, whether it follows a step that edits the text, and how deep it lies.
 struct Context {
   FinalBytes bytes;
   bool after_bytes;
+  bool after_edits;
   int depth;
 };
 
@@ -252,13 +253,15 @@ void write_spaces_as(Pieces& pieces, const std::string& mark, Prepend scheme) {
   });
 }
 
-PreTokenizers make_metaspace(const Json& component, const std::string& where, Context) {
+PreTokenizers make_metaspace(const Json& component, const std::string& where, Context context) {
   const std::string mark = read_character(component, "replacement", where);
   const Prepend scheme = read_prepend(component, where);
   const bool split = json_get<bool>(component, "split", true, where);
   const Splitter splitter{.matcher = match_literal(mark),
                           .behavior = SplitBehavior::kMergedWithNext};
-  PreTokenizers made{.needs_tracking = scheme == Prepend::kFirst};
+  PreTokenizers made;
+  if (scheme == Prepend::kFirst)
+    made.alignment = context.after_edits ? Alignment::kAlways : Alignment::kOfEdited;
   made.run = [=](Pieces& pieces) {
     write_spaces_as(pieces, mark, scheme);
     if (split) split_pieces(pieces, splitter);
@@ -310,14 +313,16 @@ PreTokenizers make_sequence(const Json& component, const std::string& where, Con
   PreTokenizers made{.is_identity = true};
   const Json& list = json_array(component, "pretokenizers", where);
   const size_t cuts = first_of_last_cuts(list, where);
-  bool bytes = context.after_bytes;
+  bool bytes = context.after_bytes, edits = context.after_edits;
   for (const Json& step : list) {
     const size_t i = steps.size();
     const FinalBytes form = i + 1 >= cuts ? context.bytes : FinalBytes::kWritten;
-    const auto part = read_step(step, cat(where, "[", i, "]"), {form, bytes, context.depth + 1});
+    const auto part =
+        read_step(step, cat(where, "[", i, "]"), {form, bytes, edits, context.depth + 1});
+    edits |= !kind_of(step, where).only_cuts;
     bytes |= part.ends_in_bytes && form == FinalBytes::kLeftOut;
     made.ends_in_bytes = bytes || part.ends_in_bytes;
-    made.needs_tracking |= part.needs_tracking;
+    made.alignment = std::max(made.alignment, part.alignment);
     made.is_identity &= part.is_identity;
     steps.push_back(part.run);
     if (!part.is_identity) words.push_back(part.words);
@@ -334,7 +339,8 @@ PreTokenizers make_sequence(const Json& component, const std::string& where, Con
 
 PreTokenizers read_pre_tokenizer(const Json& component, FinalBytes bytes,
                                  const std::string& where) {
-  return read_step(component, where, {.bytes = bytes, .after_bytes = false, .depth = 0});
+  return read_step(component, where,
+                   {.bytes = bytes, .after_bytes = false, .after_edits = false, .depth = 0});
 }
 
 }  // namespace gradus

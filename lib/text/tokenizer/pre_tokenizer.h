@@ -15,13 +15,16 @@ namespace gradus {
 // Cuts pieces into smaller ones; may also change the text. Thread-safe.
 using PreTokenizer = std::function<void(Pieces& pieces)>;
 
+// When the alignment of the text is needed although nobody asks for spans: never, if a normalizer
+// may have edited the text, or always.
+enum class Alignment { kUnused, kOfEdited, kAlways };
+
 struct PreTokenizers {
   PreTokenizer run = {};
   // The last step that changes the text writes bytes as characters (ByteLevel). It is left out of
   // `run` when so asked: the model then takes bytes, which gives the same tokens with less work.
   bool ends_in_bytes = false;
-  // Needs the alignment of the text even when nobody asks for spans.
-  bool needs_tracking = false;
+  Alignment alignment = Alignment::kUnused;
   bool is_identity = false;  // `run` changes nothing
   // Set when `run` does nothing but cut text as this does.
   std::shared_ptr<const WordScanner> words = {};
