@@ -49,6 +49,10 @@ Json weight_rows() {
   rows.push_back({"PEFT folder ([keys and tensors](format_adapter.md))",
                   "LoRA, rsLoRA, DoRA, embeddings, saved modules, stacked experts",
                   "`sft` and `pretrain-continue` with LoRA", "peft"});
+  rows.push_back({"`hf://OWNER/NAME@REVISION` ([hub](hub.md))",
+                  "safetensors or GGUF, tokenizer and settings, in the cache of Python's tools", "",
+                  "huggingface_hub"});
+  rows.push_back({"logits (`model forward`)", "", "safetensors, [B, T, V]", "transformers"});
   return as_rows(rows);
 }
 
