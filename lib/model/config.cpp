@@ -178,6 +178,7 @@ int64_t recurrent_vector_parameters(const ModelConfig& c) {
 }  // namespace
 
 ModelConfig model_config_from_json(const Json& json, const std::string& where) {
+  if (!json.is_object()) throw Error(ErrorParts{.what = "is not an object", .where = where});
   ModelConfig config;
   config.source = json;
   config.model_type = json_get<std::string>(json, "model_type", where);

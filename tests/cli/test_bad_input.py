@@ -97,6 +97,8 @@ def test_an_unknown_model_type_is_refused_by_name(gradus, model, tmp_path):
 def test_config_that_is_not_json_shows_line_and_column(gradus, model, tmp_path):
     (model / "config.json").write_text('{\n  "model_type": llama\n}')
     expect_refusal(*forward(gradus, model, tmp_path), "config.json:2:")
+    (model / "config.json").write_text("[]")
+    expect_refusal(*forward(gradus, model, tmp_path), "config.json: is not an object")
 
 
 def test_ids_outside_the_vocabulary_are_refused(gradus, model, tmp_path):
