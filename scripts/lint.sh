@@ -13,7 +13,19 @@ check() {
   if "$@"; then echo "[lint] $name: fine"; else echo "[lint] $name: FAILED"; status=1; fi
 }
 
-check_format() { git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror; }
+# The project's files with these endings below some folders; all that lie there where git knows none.
+files() {
+  local ending=$1 patterns=() folder
+  shift
+  for folder in "$@"; do patterns+=("$folder/*.$ending"); done
+  git ls-files -- "${patterns[@]}" 2>/dev/null || find "$@" -name "*.$ending"
+}
+
+check_format() {
+  local ending
+  for ending in cpp h cu cuh; do files $ending lib apps tests bench; done |
+    xargs -r clang-format --dry-run -Werror
+}
 
 # Whether "# after: PIPELINE" names a pipeline that has not made its models yet.
 is_later() {
@@ -36,18 +48,22 @@ check_recipes() {
     else
       "$build/gradus" "$command" "$recipe" --check >/dev/null || ok=1
     fi
-  done < <(git ls-files 'recipes/*.yaml' 'recipes/**/*.yaml')
+  done < <(files yaml recipes)
   return $ok
 }
 
-# Without the precompiled header, so that a file that leans on it is found.
+# Without the precompiled header, so that a file that leans on it is found. At most two minutes.
 check_tidy() {
-  git rev-parse -q --verify "$base" >/dev/null || return 0
+  local file ok=0 end=$((SECONDS + 120))
+  git rev-parse -q --verify "$base" >/dev/null 2>&1 || return 0
   mkdir -p "$build/lint"
   sed -E 's/-fpch-preprocess|-Winvalid-pch -include [^ ]*cmake_pch\.hxx//g' \
     "$build/compile_commands.json" >"$build/lint/compile_commands.json"
-  git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'apps/*.cpp' | head -10 |
-    xargs -r timeout 150 clang-tidy -p "$build/lint" --quiet --extra-arg=-Wno-unknown-warning-option 2>/dev/null
+  while read -r file; do
+    [ $SECONDS -lt $end ] || { echo "[lint] clang-tidy: no time left for $file"; continue; }
+    clang-tidy -p "$build/lint" --quiet --extra-arg=-Wno-unknown-warning-option "$file" 2>/dev/null || ok=1
+  done < <(git diff --name-only --diff-filter=d "$base" -- 'lib/*.cpp' 'apps/*.cpp')
+  return $ok
 }
 
 # The generated parts of docs/ are those of this program; if not, they are now.
