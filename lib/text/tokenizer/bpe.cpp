@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -23,9 +24,45 @@
 namespace gradus {
 namespace {
 
+// The cache of a thread. When the thread ends the next one takes it over, words and all: every
+// batch is encoded by new threads.
+class CacheHolder {
+ public:
+  CacheHolder() {
+    const std::lock_guard lock(mutex());
+    if (idle().empty()) {
+      cache_ = std::make_unique<WordCache>();
+    } else {
+      cache_ = std::move(idle().back());
+      idle().pop_back();
+    }
+  }
+  ~CacheHolder() {
+    const std::lock_guard lock(mutex());
+    idle().push_back(std::move(cache_));
+  }
+  CacheHolder(const CacheHolder&) = delete;
+  CacheHolder& operator=(const CacheHolder&) = delete;
+
+  WordCache& cache() { return *cache_; }
+
+ private:
+  // Never destroyed: threads may end after the statics.
+  static std::mutex& mutex() {
+    static auto* const made = new std::mutex;
+    return *made;
+  }
+  static std::vector<std::unique_ptr<WordCache>>& idle() {
+    static auto* const made = new std::vector<std::unique_ptr<WordCache>>;
+    return *made;
+  }
+
+  std::unique_ptr<WordCache> cache_;
+};
+
 WordCache& word_cache() {
-  thread_local WordCache cache;
-  return cache;
+  thread_local CacheHolder holder;
+  return holder.cache();
 }
 
 uint32_t next_owner() {
