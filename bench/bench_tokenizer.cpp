@@ -10,7 +10,6 @@
 // tokenizer of the quickstart's L0.
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <ctime>
 
@@ -219,9 +218,9 @@ double batch_speedup(const bench::Options& options, const Tokenizer& tokenizer,
     for (std::string& document : documents(text)) texts.push_back(std::move(document));
   }
   const auto seconds = [](const auto& work) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = bench::Clock::now();
     work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return bench::seconds_since(start);
   };
   const auto one_by_one = [&] {
     for (const std::string& one_text : texts) tokenizer.encode(one_text, SpecialTokens::kNone);

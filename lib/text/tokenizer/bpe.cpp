@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
-#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -23,47 +22,6 @@
 
 namespace gradus {
 namespace {
-
-// The cache of a thread. When the thread ends the next one takes it over, words and all: every
-// batch is encoded by new threads.
-class CacheHolder {
- public:
-  CacheHolder() {
-    const std::lock_guard lock(mutex());
-    if (idle().empty()) {
-      cache_ = std::make_unique<WordCache>();
-    } else {
-      cache_ = std::move(idle().back());
-      idle().pop_back();
-    }
-  }
-  ~CacheHolder() {
-    const std::lock_guard lock(mutex());
-    idle().push_back(std::move(cache_));
-  }
-  CacheHolder(const CacheHolder&) = delete;
-  CacheHolder& operator=(const CacheHolder&) = delete;
-
-  WordCache& cache() { return *cache_; }
-
- private:
-  // Never destroyed: threads may end after the statics.
-  static std::mutex& mutex() {
-    static auto* const made = new std::mutex;
-    return *made;
-  }
-  static std::vector<std::unique_ptr<WordCache>>& idle() {
-    static auto* const made = new std::vector<std::unique_ptr<WordCache>>;
-    return *made;
-  }
-
-  std::unique_ptr<WordCache> cache_;
-};
-
-WordCache& word_cache() {
-  thread_local CacheHolder holder;
-  return holder.cache();
-}
 
 uint32_t next_owner() {
   static std::atomic<uint32_t> last{0};
@@ -290,7 +248,7 @@ void Bpe::tokenize_words(std::string_view text, const std::vector<uint32_t>& end
 
 void Bpe::encode_words(std::string_view text, const std::vector<uint32_t>& ends,
                        std::vector<TokenId>& out) const {
-  WordCache& cache = word_cache();
+  WordCache& cache = WordCache::of_this_thread();
   size_t begin = 0;
   for (const uint32_t end : ends) {
     const size_t bytes = end - begin;

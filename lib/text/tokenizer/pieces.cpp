@@ -99,8 +99,9 @@ Matcher match_code_points(bool (*predicate)(char32_t)) {
 }
 
 Matcher match_regex(const std::string& pattern, const std::string& where) {
-  if (matches_everything(pattern)) {
-    return [words = find_word_scanner(pattern)](std::string_view text, std::vector<Match>& found) {
+  const WordPattern* known = find_word_pattern(pattern);
+  if (known && known->matches_everything) {
+    return [words = known->scanner()](std::string_view text, std::vector<Match>& found) {
       std::vector<uint32_t> ends;
       words->scan(text, ends);
       size_t begin = 0;

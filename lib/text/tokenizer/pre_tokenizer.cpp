@@ -95,7 +95,7 @@ PreTokenizers make_byte_level(const Json& component, const std::string& where, C
   const bool write = context.bytes == FinalBytes::kWritten;
   const Splitter splitter{.matcher = use_regex ? match_regex(kGpt2Pattern, where) : Matcher()};
   PreTokenizers made{.ends_in_bytes = true};
-  if (use_regex && !prefix && !write) made.words = find_word_scanner(kGpt2Pattern);
+  if (use_regex && !prefix && !write) made.words = find_word_pattern(kGpt2Pattern)->scanner();
   made.is_identity = !prefix && !use_regex && !write;
   made.run = [prefix, write, splitter](Pieces& pieces) {
     if (prefix) add_prefix_space(pieces);
@@ -110,8 +110,8 @@ std::shared_ptr<const WordScanner> split_scanner(const Json& component, const Sp
                                                  Context context) {
   const Json& pattern = component.at("pattern");
   if (splitter.behavior != SplitBehavior::kIsolated || !pattern.contains("Regex")) return nullptr;
-  const auto text = pattern.at("Regex").get<std::string>();
-  return context.after_bytes && !finds_ascii_only(text) ? nullptr : find_word_scanner(text);
+  const WordPattern* known = find_word_pattern(pattern.at("Regex").get<std::string>());
+  return known && (known->reads_bytes || !context.after_bytes) ? known->scanner() : nullptr;
 }
 
 PreTokenizers make_split(const Json& component, const std::string& where, Context context) {

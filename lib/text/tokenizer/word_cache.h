@@ -51,6 +51,10 @@ class WordCache {
     }
   };
 
+  // When a thread ends the next one takes its cache over, words and all: every batch is encoded by
+  // new threads.
+  static WordCache& of_this_thread();
+
   WordCache() : slots_(size_t{1} << kSlotBits) {}
   Slot& slot(const WordKey& key, uint32_t owner) {
     const uint64_t mixed =

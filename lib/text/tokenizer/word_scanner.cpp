@@ -198,44 +198,26 @@ class ScannerChain : public WordScanner {
   std::vector<std::shared_ptr<const WordScanner>> scanners_;
 };
 
-struct KnownPattern {
-  const char* pattern;
-  bool matches_everything;
-  std::shared_ptr<const WordScanner> (*make)();
+constexpr WordPattern kWordPatterns[] = {
+    {kGpt2Pattern, true, false, Scanner<gpt2_word>::make},
+    {kLlama3Pattern, true, false, Scanner<llama3_word<3, kLetterChar>>::make},
+    {kQwen2Pattern, true, false, Scanner<llama3_word<1, kLetterChar>>::make},
+    {kCl100kPattern, true, false, Scanner<cl100k_word>::make},
+    {kQwen35Pattern, true, false, Scanner<llama3_word<1, kLetterChar | kMarkChar>>::make},
+    {kTekkenPattern, true, false, Scanner<gpt4o_word<1, false>>::make},
+    {kGpt4oPattern, true, false, Scanner<gpt4o_word<3, true>>::make},
+    {kThreeDigits, false, true, Scanner<three_digits_or_gap>::make},
+    {kDeepseek3Numbers, false, false, Scanner<numbers_or_gap>::make},
+    {kDeepseek3Cjk, false, false, Scanner<deepseek3_cjk_or_gap>::make},
+    {kDeepseek3Pattern, false, false, Scanner<deepseek3_word>::make},
 };
-
-constexpr KnownPattern kKnownPatterns[] = {
-    {kGpt2Pattern, true, Scanner<gpt2_word>::make},
-    {kLlama3Pattern, true, Scanner<llama3_word<3, kLetterChar>>::make},
-    {kQwen2Pattern, true, Scanner<llama3_word<1, kLetterChar>>::make},
-    {kCl100kPattern, true, Scanner<cl100k_word>::make},
-    {kQwen35Pattern, true, Scanner<llama3_word<1, kLetterChar | kMarkChar>>::make},
-    {kTekkenPattern, true, Scanner<gpt4o_word<1, false>>::make},
-    {kGpt4oPattern, true, Scanner<gpt4o_word<3, true>>::make},
-    {kThreeDigits, false, Scanner<three_digits_or_gap>::make},
-    {kDeepseek3Numbers, false, Scanner<numbers_or_gap>::make},
-    {kDeepseek3Cjk, false, Scanner<deepseek3_cjk_or_gap>::make},
-    {kDeepseek3Pattern, false, Scanner<deepseek3_word>::make},
-};
-
-const KnownPattern* find_known(const std::string& pattern) {
-  const auto* found = std::find_if(std::begin(kKnownPatterns), std::end(kKnownPatterns),
-                                   [&](const KnownPattern& k) { return pattern == k.pattern; });
-  return found == std::end(kKnownPatterns) ? nullptr : found;
-}
 
 }  // namespace
 
-std::shared_ptr<const WordScanner> find_word_scanner(const std::string& pattern) {
-  const KnownPattern* known = find_known(pattern);
-  return known ? known->make() : nullptr;
-}
-
-bool finds_ascii_only(const std::string& pattern) { return pattern == kThreeDigits; }
-
-bool matches_everything(const std::string& pattern) {
-  const KnownPattern* known = find_known(pattern);
-  return known && known->matches_everything;
+const WordPattern* find_word_pattern(const std::string& pattern) {
+  const auto* found = std::find_if(std::begin(kWordPatterns), std::end(kWordPatterns),
+                                   [&](const WordPattern& p) { return pattern == p.pattern; });
+  return found == std::end(kWordPatterns) ? nullptr : found;
 }
 
 std::shared_ptr<const WordScanner> chain_scanners(

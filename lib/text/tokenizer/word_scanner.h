@@ -56,13 +56,16 @@ class WordScanner {
   virtual void scan(std::string_view text, std::vector<uint32_t>& ends) const = 0;
 };
 
-// The words of a split by this expression that isolates its matches: the matches, and what lies
-// between two of them. Null for an expression that is not written out.
-std::shared_ptr<const WordScanner> find_word_scanner(const std::string& pattern);
-// Whether the matches of the expression leave no gaps.
-bool matches_everything(const std::string& pattern);
-// Whether its scanner reads nothing but ASCII: then it takes any bytes.
-bool finds_ascii_only(const std::string& pattern);
+// An expression that is written out, and the words of a split that isolates its matches: the
+// matches, and what lies between two of them.
+struct WordPattern {
+  const char* pattern;
+  bool matches_everything;  // nothing lies between two matches
+  bool reads_bytes;         // looks for ASCII alone, in any bytes
+  std::shared_ptr<const WordScanner> (*scanner)();
+};
+// Null for an expression that is not written out.
+const WordPattern* find_word_pattern(const std::string& pattern);
 
 // Cuts the words of each scanner by the next one.
 std::shared_ptr<const WordScanner> chain_scanners(

@@ -164,8 +164,8 @@ TEST_CASE("word scanners find the words of their regular expressions") {
   const std::string pattern = GENERATE(kGpt2Pattern, kLlama3Pattern, kQwen2Pattern, kCl100kPattern,
                                        kQwen35Pattern, kTekkenPattern, kGpt4oPattern, kThreeDigits,
                                        kDeepseek3Numbers, kDeepseek3Cjk, kDeepseek3Pattern);
-  const auto scanner = find_word_scanner(pattern);
-  REQUIRE(scanner);
+  REQUIRE(find_word_pattern(pattern));
+  const auto scanner = find_word_pattern(pattern)->scanner();
   const Regex regex(pattern, "test");
   const std::vector<std::string> alphabet = {
       "a",  "B",  "'",  "s",      "S",      "ſ",      "t",      "r",      "e",
