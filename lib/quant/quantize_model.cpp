@@ -69,7 +69,7 @@ void warn_of_other_readers(const ModelConfig& config) {
                                                                 "rwkv", "rwkv7"};
   if (std::find(kOnlyHere.begin(), kOnlyHere.end(), config.model_type) == kOnlyHere.end()) return;
   log_warning("quantize", "Gradus runs a quantised " + config.model_type +
-                              "; transformers and vLLM cannot load one in this format");
+                              "; transformers cannot load one in this format");
 }
 
 void add_quantized(Output& output, const std::string& name, const at::Tensor& weight,

@@ -405,6 +405,17 @@ def test_what_gguf_cannot_say_is_refused_by_name(gradus, texts, tmp_path, case):
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith("out")]
 
 
+def test_rounding_that_nobody_asked_for_is_said(gradus, texts, tmp_path):
+    folder = hf_folder(texts, tmp_path / "hf", make_model("llama"))
+    done = gradus("model", "convert", folder, "--out", tmp_path / "default.gguf")
+    assert done.returncode == 0 and "--type F32 keeps them" in done.stderr
+    exact = convert_file(gradus, folder, tmp_path / "exact.gguf", "F32")
+    done = gradus("model", "import", exact, "--out", tmp_path / "default")
+    assert done.returncode == 0 and "--dtype float32 keeps them" in done.stderr
+    done = gradus("model", "import", exact, "--out", tmp_path / "again", "--dtype", "float32")
+    assert done.returncode == 0 and "keeps them" not in done.stderr
+
+
 def test_types_are_known_and_files_are_not_overwritten(gradus, texts, tmp_path):
     folder = hf_folder(texts, tmp_path / "hf", make_model("qwen2"))
     done = gradus("model", "convert", folder, "--out", tmp_path / "m.gguf", "--type", "Q4_K_X")

@@ -193,6 +193,9 @@ def test_names_without_the_prefix_are_read(gradus, tmp_path):
         ("gemma3_text", {"use_bidirectional_attention": True}),
         ("qwen2", {"partial_rotary_factor": 0.3}),
         ("llama", {"is_causal": False}),
+        ("llama", {"scale_emb": 12}),
+        ("llama", {"use_alibi": True}),
+        ("gemma3_text", {"attn_logit_softcapping": 3.0}),
         ("llama3_rope", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}),
     ],
 )

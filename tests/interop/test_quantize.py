@@ -153,4 +153,4 @@ def test_transformers_computes_the_same_from_a_quantised_folder(gradus, tmp_path
 def test_a_family_that_others_cannot_load_quantised_is_said(gradus, tmp_path, family):
     tiny_models.make(family, tmp_path / "model")
     result = gradus("quantize", f"model={tmp_path / 'model'}", f"out={tmp_path / 'int8'}", "scheme=int8")
-    assert result.returncode == 0 and "transformers and vLLM cannot load" in result.stderr, result.stderr
+    assert result.returncode == 0 and "transformers cannot load" in result.stderr, result.stderr

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/error.h"
+#include "base/signals.h"
 #include "text/tokenizer/regex.h"
 #include "text/unicode.h"
 #include "tokenizer_helpers.h"
@@ -37,6 +38,14 @@ Json byte_tokenizer() {
 }
 
 }  // namespace
+
+TEST_CASE("a stop request ends a batch") {
+  const auto tokenizer = tokenizer_from_json(byte_tokenizer(), "test");
+  CHECK(tokenizer->encode_batch({"a", "b"}, SpecialTokens::kNone).size() == 2);
+  request_stop(2);
+  CHECK_THROWS_AS(tokenizer->encode_batch({"a", "b"}, SpecialTokens::kNone), Error);
+  clear_stop_request();
+}
 
 TEST_CASE("every token of a split character has the span of the whole character") {
   const auto tokenizer = tokenizer_from_json(byte_tokenizer(), "bytes");
